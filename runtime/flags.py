@@ -1,0 +1,77 @@
+"""Command-line conventions of every process: those of Prometheus' own programs.
+
+`--web.listen-address`, `--log.level`, `--log.format`, `--version`; exit 0, 1 for trouble, 2 for wrong usage.
+A program's `main` builds a parser with these helpers and runs it inside `exit_codes`.
+"""
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from runtime.build import VERSION
+from runtime.logs import FORMATS, LEVELS
+from runtime.settings import SettingsError
+
+
+class Address(NamedTuple):
+    """Where a port listens; an empty host is every interface."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        host = self.host or "127.0.0.1"
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def address(text: str) -> Address:
+    """Parse `host:port`, `:port` or `[v6]:port`; raise ArgumentTypeError for anything else (source: Go's net.Listen)."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return Address(host.strip("[]"), int(port))
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", action="version", version=f"%(prog)s, version {VERSION}")
+
+
+def add_log_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log.level", dest="log_level", choices=LEVELS, default="info", help="default: info")
+    parser.add_argument("--log.format", dest="log_format", choices=FORMATS, default="logfmt", help="default: logfmt")
+
+
+def add_listen_flag(parser: argparse.ArgumentParser, default: str, what: str, flag: str = "web") -> None:
+    parser.add_argument(
+        f"--{flag}.listen-address",
+        dest=f"{flag}_listen_address",
+        type=address,
+        default=address(default),
+        metavar="HOST:PORT",
+        help=f"{what}; default: {default}",
+    )
+
+
+def exit_codes(program: str, run: Callable[[], int]) -> int:
+    """Run and return its exit code; a SettingsError or a port in use becomes one line on standard error and 1."""
+    try:
+        return run()
+    except SettingsError as error:
+        sys.stderr.write(f"{program}: {error}\n")
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        sys.stderr.write(f"{program}: {error}\n")
+    return 1
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set: the sign to finish what is under way and exit 0."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

@@ -1,0 +1,1 @@
+"""Every monitoring table of the platform in one database, their migrations, their admin pages and the shared settings."""

@@ -1,0 +1,43 @@
+"""Is userdb there, and is its schema the one this program was written for? Asked at each start and by readiness."""
+
+from django.db import DatabaseError, InterfaceError, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from runtime.settings import SettingsError
+from userdb.router import alias
+
+CURE = "run 'python manage.py migrate'"
+
+
+def trouble() -> str | None:
+    """Return None when userdb answers, else one sentence. One statement, the calling thread's own connection."""
+    try:
+        with connections[alias()].cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (DatabaseError, InterfaceError) as error:
+        connections[alias()].close()
+        return f"userdb can't be reached: {_short(error)}"
+    return None
+
+
+def require_migrated() -> None:
+    """Raise SettingsError when userdb can't be opened or lacks a migration."""
+    connection = connections[alias()]
+    try:
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except (DatabaseError, InterfaceError) as error:
+        raise SettingsError(cure(error)) from error
+    finally:
+        connection.close()
+    if plan:
+        raise SettingsError(f"userdb lacks {len(plan)} migrations: {CURE}")
+
+
+def cure(error: Exception) -> str:
+    """Return the line that tells an operator what to do about a userdb that can't be opened."""
+    return f"userdb can't be opened ({_short(error)}): check USERDB_URL, or {CURE}"
+
+
+def _short(error: Exception) -> str:
+    return str(error.args[-1] if error.args else error)[:200]

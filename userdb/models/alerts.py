@@ -1,0 +1,175 @@
+"""What Alertmanager said, and what is known of each alert: identities, their episodes, and every change."""
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from userdb.fields import AsciiKeyField, KeyField, UtcNowField
+
+
+def one_of(field: str, choices: Any, name: str) -> models.CheckConstraint:
+    """Return the database's own word that `field` holds one of `choices`."""
+    return models.CheckConstraint(condition=Q(**{f"{field}__in": list(choices)}), name=name)
+
+
+class WebhookEvent(models.Model):
+    """One webhook exactly as Alertmanager sent it."""
+
+    class Result(models.TextChoices):
+        APPLIED = "applied"
+        UNCHANGED = "unchanged"  # a retry, a repeat, the other peer's copy
+        UNREADABLE = "unreadable"  # a JSON object, but no webhook: kept, nothing applied
+
+    received_at = UtcNowField()
+    sender = models.CharField(max_length=64, db_default="", help_text="Address that posted it.")
+    body = models.BinaryField(help_text="The body as it came, zlib.")
+    body_bytes = models.PositiveBigIntegerField(help_text="Its size before compression.")
+    receiver = models.CharField(max_length=255, db_default="")
+    group_key = models.TextField(blank=True)
+    alerts = models.PositiveIntegerField(db_default=0, help_text="Entries in the body.")
+    changes = models.PositiveIntegerField(db_default=0, help_text="Changes of alerts' states that it brought.")
+    odd = models.JSONField(default=list, help_text="Entries set aside: index and reason.")
+    result = KeyField(max_length=16, choices=Result.choices)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [one_of("result", ["applied", "unchanged", "unreadable"], "webhook_result")]
+        indexes = [
+            # retention, oldest first
+            models.Index(fields=["received_at"], name="webhook_received"),
+            # admin: what could not be read
+            models.Index(fields=["result", "-id"], name="webhook_by_result"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class AlertIdentity(models.Model):
+    """What is known now of one fingerprint. The row is the lock of all that concerns the alert; it is never NULLed."""
+
+    class State(models.TextChoices):
+        NEW = "new"  # locked for the first time, nothing applied yet
+        FIRING = "firing"
+        RESOLVED = "resolved"
+
+    fingerprint = AsciiKeyField(max_length=64, primary_key=True)
+    alertname = models.CharField(max_length=255, db_default="")
+    tenant = KeyField(max_length=63, db_default="")
+    severity = models.CharField(max_length=32, db_default="")
+    labels = models.JSONField(default=dict)
+    state = KeyField(max_length=16, choices=State.choices, db_default="new")
+    # "At most one open" is this column: MySQL silently skips a conditional unique constraint
+    open_alert = models.OneToOneField("Alert", models.PROTECT, null=True, editable=False, related_name="+")
+    episodes = models.PositiveIntegerField(db_default=0, help_text="Number of the last episode.")
+    last_start = models.DateTimeField(null=True, help_text="L: the highest start ever heard of the last episode.")
+    previous_start = models.DateTimeField(null=True, help_text="P: that of the episode before it.")
+    last_end = models.DateTimeField(null=True)
+    last_told_at = models.DateTimeField(null=True, help_text="When any channel last took a notification of it.")
+    version = models.PositiveBigIntegerField(db_default=0, help_text="Number of the last applied change.")
+    created_at = UtcNowField()
+    updated_at = UtcNowField()
+
+    class Meta:
+        verbose_name_plural = "alert identities"
+        constraints = [one_of("state", ["new", "firing", "resolved"], "identity_state")]
+        indexes = [
+            # admin: what fires now, by tenant
+            models.Index(fields=["state", "tenant"], name="identity_by_state"),
+        ]
+
+    def __str__(self) -> str:
+        return self.alertname or self.fingerprint
+
+
+class Alert(models.Model):
+    """One episode of one identity: from firing to resolved."""
+
+    class State(models.TextChoices):
+        FIRING = "firing"
+        RESOLVED = "resolved"
+
+    class ClosedBy(models.TextChoices):
+        NOBODY = ""
+        WEBHOOK = "webhook"
+        SUPERSEDED = "superseded"  # a later start came before its end was heard
+        RECONCILIATION = "reconciliation"
+
+    identity = models.ForeignKey(AlertIdentity, models.PROTECT, related_name="alerts")
+    number = models.PositiveIntegerField(help_text="Its place among the identity's episodes, from 1.")
+    state = KeyField(max_length=16, choices=State.choices)
+    starts_at = models.DateTimeField(help_text="The lowest start heard.")
+    highest_start = models.DateTimeField(help_text="The highest start heard: what later words are compared with.")
+    ends_at = models.DateTimeField(null=True, help_text="Empty: still firing, or the end is not known.")
+    closed_by = KeyField(max_length=16, choices=ClosedBy.choices, db_default="", blank=True)
+    annotations = models.JSONField(default=dict)
+    generator_url = models.TextField(blank=True)
+    first_webhook = models.ForeignKey(WebhookEvent, models.SET_NULL, null=True, related_name="+")
+    created_at = UtcNowField()
+    updated_at = UtcNowField()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            # intake writes episodes by this key, and finds them by it
+            models.UniqueConstraint(fields=["identity", "number"], name="episode_number_once"),
+            one_of("state", ["firing", "resolved"], "alert_state"),
+            one_of("closed_by", ["", "webhook", "superseded", "reconciliation"], "alert_closed_by"),
+        ]
+        indexes = [
+            # admin: the firing ones, newest first; retention: the resolved ones by their end
+            models.Index(fields=["state", "-id"], name="alert_by_state"),
+            # a word about an episode before the last one: which of the identity's episodes it means
+            models.Index(fields=["identity", "highest_start"], name="alert_by_start"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.identity_id} #{self.number}"
+
+
+class AlertTransition(models.Model):
+    """One change of what is known of an alert, with the webhook or reconciliation that brought it. Rows are only added."""
+
+    class Kind(models.TextChoices):
+        FIRING = "firing"
+        REFIRED = "refired"  # a start of the last episode came again after its end
+        SUPERSEDED = "superseded"
+        RESOLVED = "resolved"
+        UNHEARD = "unheard"  # an episode of which only the end was heard
+        STARTED_EARLIER = "started_earlier"  # the shown start moved backwards
+        END_KNOWN = "end_known"  # an earlier episode's end
+        UNCONFIRMED = "unconfirmed"  # a refired that no Alertmanager lists
+
+    identity = models.ForeignKey(AlertIdentity, models.PROTECT, related_name="transitions")
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="transitions")
+    version = models.PositiveBigIntegerField(help_text="The identity's count of changes, this one included.")
+    kind = KeyField(max_length=16, choices=Kind.choices)
+    webhook = models.ForeignKey(WebhookEvent, models.SET_NULL, null=True, related_name="transitions")
+    starts_at = models.DateTimeField(null=True, help_text="The start in the word that brought it.")
+    ends_at = models.DateTimeField(null=True, help_text="The end in that word.")
+    at = UtcNowField()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["identity", "version"], name="transition_version_once"),
+            one_of(
+                "kind",
+                [
+                    "firing",
+                    "refired",
+                    "superseded",
+                    "resolved",
+                    "unheard",
+                    "started_earlier",
+                    "end_known",
+                    "unconfirmed",
+                ],
+                "transition_kind",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} v{self.version}"
