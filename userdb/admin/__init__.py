@@ -1,1 +1,5 @@
-"""The admin pages of every table."""
+"""userdb's pages in the Django admin: configuration that people edit, and history that nobody does."""
+
+from userdb.admin import alerts, delivery, events, people, tenants
+
+__all__ = ["alerts", "delivery", "events", "people", "tenants"]

@@ -1,0 +1,151 @@
+"""What Alertmanager said and what became of it: the alert's page is the proof of who was told, when, with what answer."""
+
+import json
+import zlib
+from contextlib import suppress
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from userdb.admin.delivery import said
+from userdb.admin.pages import HistoryAdmin, HistoryInline, ago
+from userdb.models import Alert, AlertIdentity, AlertTransition, Notification, WebhookEvent
+
+
+def listing(pairs: dict[str, str]) -> SafeString:
+    """Return labels or annotations as lines of a page."""
+    text = "\n".join(f"{name}: {value}" for name, value in sorted(pairs.items()))
+    return format_html('<pre style="margin:0;white-space:pre-wrap">{}</pre>', text or "none")
+
+
+class TransitionInline(HistoryInline):
+    model = AlertTransition
+    fields = readonly_fields = ("at", "kind", "version", "starts_at", "ends_at", "webhook")
+    ordering = ("id",)
+
+
+class NotificationInline(HistoryInline):
+    model = Notification
+    fields = readonly_fields = ("kind", "channel", "status", "attempts", "created_at", "delivered_at")
+    ordering = ("id",)
+
+    @admin.display(description="status")
+    def status(self, notification: Notification) -> str:
+        return said(notification)
+
+
+@admin.register(Alert)
+class AlertAdmin(HistoryAdmin):
+    list_display = ("id", "name", "tenant", "severity", "status", "starts_at", "ends_at", "closed_by")
+    list_filter = ("state", "closed_by", "identity__severity", "created_at")
+    list_select_related = ("identity",)
+    search_fields = ("=identity__alertname", "=identity__tenant", "=identity__fingerprint")
+    search_help_text = "An alert's name, a tenant or a fingerprint, as a whole."
+    inlines = (TransitionInline, NotificationInline)
+    fields = (
+        "status", "summary", "labels", "all_annotations", "starts_at", "ends_at", "closed_by", "number", "fingerprint",
+        "source", "first_webhook",
+    )  # fmt: skip
+    readonly_fields = fields
+    empty_text = "No alerts yet: Alertmanager has sent none. Prometheus' page /alerts shows what its rules see."
+
+    @admin.display(description="alert", ordering="identity__alertname")
+    def name(self, alert: Alert) -> str:
+        return str(alert.identity)
+
+    @admin.display(ordering="identity__tenant")
+    def tenant(self, alert: Alert) -> str:
+        return alert.identity.tenant or "none"
+
+    @admin.display(ordering="identity__severity")
+    def severity(self, alert: Alert) -> str:
+        return alert.identity.severity or "none"
+
+    @admin.display(description="state")
+    def status(self, alert: Alert) -> str:
+        if alert.state == Alert.State.FIRING:
+            return f"Firing for {ago(alert.starts_at).removesuffix(' ago')}"
+        return f"Resolved {ago(alert.ends_at)}" if alert.ends_at else "Resolved, end not known"
+
+    @admin.display
+    def summary(self, alert: Alert) -> str:
+        return str(alert.annotations.get("summary", "none"))
+
+    @admin.display
+    def labels(self, alert: Alert) -> SafeString:
+        return listing(alert.identity.labels)
+
+    @admin.display(description="annotations")
+    def all_annotations(self, alert: Alert) -> SafeString:
+        return listing(alert.annotations)
+
+    @admin.display
+    def fingerprint(self, alert: Alert) -> str:
+        return str(alert.identity_id)
+
+    @admin.display(description="seen in Prometheus")
+    def source(self, alert: Alert) -> SafeString | str:
+        if not alert.generator_url.startswith(("http://", "https://")):
+            return alert.generator_url or "none"
+        return format_html('<a href="{0}" rel="noreferrer">{0}</a>', alert.generator_url)
+
+
+@admin.register(AlertIdentity)
+class AlertIdentityAdmin(HistoryAdmin):
+    list_display = ("fingerprint", "alertname", "tenant", "severity", "state", "episodes", "updated_at", "last_told_at")
+    list_filter = ("state", "severity")
+    search_fields = ("=fingerprint", "=alertname", "=tenant")
+    ordering = ("-updated_at",)
+    empty_text = "No alert was ever heard of."
+
+
+@admin.register(AlertTransition)
+class AlertTransitionAdmin(HistoryAdmin):
+    list_display = ("id", "at", "identity", "kind", "version", "starts_at", "ends_at", "webhook")
+    list_filter = ("kind", "at")
+    list_select_related = ("identity",)
+    search_fields = ("=identity__fingerprint", "=identity__alertname", "=identity__tenant")
+    empty_text = "No alert has changed its state yet."
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(HistoryAdmin):
+    list_display = (
+        "id",
+        "received_at",
+        "result",
+        "receiver",
+        "alerts",
+        "changes",
+        "odd_entries",
+        "body_bytes",
+        "sender",
+    )
+    list_filter = ("result", "received_at")
+    fields = (
+        "received_at", "sender", "result", "error", "receiver", "group_key", "alerts", "changes", "odd", "body_bytes",
+        "as_sent",
+    )  # fmt: skip
+    readonly_fields = fields
+    empty_text = "Alertmanager has sent nothing yet: its receiver is /webhooks/alertmanager, with WEBHOOK_TOKEN."
+
+    def get_queryset(self, request: HttpRequest):  # type: ignore[no-untyped-def]
+        rows = super().get_queryset(request)
+        named = request.resolver_match and request.resolver_match.url_name
+        # a list of bodies of megabytes would be read for nothing
+        return rows.defer("body", "group_key") if named == "userdb_webhookevent_changelist" else rows
+
+    @admin.display(description="odd entries")
+    def odd_entries(self, webhook: WebhookEvent) -> int:
+        return len(webhook.odd)
+
+    @admin.display(description="body")
+    def as_sent(self, webhook: WebhookEvent) -> SafeString:
+        text = zlib.decompress(webhook.body).decode("utf-8", "replace")
+        with suppress(ValueError):  # no JSON: shown as it came
+            text = json.dumps(json.loads(text), indent=1, ensure_ascii=False)
+        if len(text) > 100_000:
+            text = text[:100_000] + f"\n… {len(text) - 100_000} characters more"
+        return format_html('<pre style="margin:0;white-space:pre-wrap">{}</pre>', text)
