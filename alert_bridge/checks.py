@@ -6,6 +6,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, register
 from django.db import DatabaseError, connections
 
+from runtime.settings import SettingsError
 from userdb import secrets
 from userdb.models import Channel
 from userdb.router import alias
@@ -32,6 +33,14 @@ def secrets_trouble() -> str | None:
     if locked:
         return f"USERDB_SECRET_KEYS opens no secrets of: {', '.join(sorted(locked))}"
     return None
+
+
+def require_secret_keys() -> None:
+    """Raise SettingsError when the keys are missing or malformed; one that opens not every channel is readiness' matter."""
+    try:
+        secrets.check_keys()
+    except secrets.SecretKeyError as error:
+        raise SettingsError(str(error)) from error
 
 
 @register()

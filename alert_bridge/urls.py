@@ -1,5 +1,13 @@
-"""URLs of the admin service."""
+"""URLs of the admin service. The webhook is not here: `webhook.middleware` answers it before anything else can."""
 
-from django.urls import URLPattern, URLResolver
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, path
+from django.views.generic import RedirectView
 
-urlpatterns: list[URLPattern | URLResolver] = []
+admin.site.site_header = admin.site.site_title = "Mission Monitor"
+admin.site.index_title = "Monitoring"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
+]

@@ -2,9 +2,12 @@
 
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.migrations.executor import MigrationExecutor
+from prometheus_client import Gauge
 
 from runtime.settings import SettingsError
 from userdb.router import alias
+
+UP = Gauge("mission_userdb_up", "1: userdb answered when this process last asked.")
 
 CURE = "run 'python manage.py migrate'"
 
@@ -16,7 +19,9 @@ def trouble() -> str | None:
             cursor.execute("SELECT 1")
     except (DatabaseError, InterfaceError) as error:
         connections[alias()].close()
+        UP.set(0)
         return f"userdb can't be reached: {_short(error)}"
+    UP.set(1)
     return None
 
 

@@ -5,12 +5,14 @@
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 KEY, ASCII, TEXT, INTEGER, TIME = "key", "ascii", "text", "integer", "time"
 """Kinds of columns. JSON documents travel as TEXT that holds their serialisation."""
+
+_PACK = 8_000_000  # characters: at most 32 MB of UTF-8, half of the max_allowed_packet that is asked for
 
 _MYSQL_TYPES = {
     KEY: "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
@@ -22,7 +24,7 @@ _MYSQL_TYPES = {
 
 
 def rowset(vendor: str, columns: Mapping[str, str], name: str = "j") -> str:
-    """Return SQL for a derived table `name` with these columns and one parameter: `pack` of as many rows as wanted."""
+    """Return SQL for a derived table `name` with these columns and one parameter: one of `packs(rows)`."""
     if vendor == "mysql":
         defined = ", ".join(
             f"`{column}` {_MYSQL_TYPES[kind]} PATH '$[{i}]'" for i, (column, kind) in enumerate(columns.items())
@@ -34,12 +36,30 @@ def rowset(vendor: str, columns: Mapping[str, str], name: str = "j") -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
     return value
 
 
-def pack(rows: Iterable[Sequence[Any]]) -> str:
-    """Return the parameter of a rowset: times in UTC with microseconds, documents as their JSON text."""
-    return json.dumps([[_plain(value) for value in row] for row in rows], ensure_ascii=False)
+def packs(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield the parameters of a rowset: one, or a few where it would not pass max_allowed_packet. None without rows."""
+    parts: list[str] = []
+    size = 0
+    for row in rows:
+        part = json.dumps([_plain(value) for value in row], ensure_ascii=False)
+        if parts and size + len(part) > _PACK:
+            yield f"[{','.join(parts)}]"
+            parts, size = [], 0
+        parts.append(part)
+        size += len(part)
+    if parts:
+        yield f"[{','.join(parts)}]"
+
+
+def utc(value: Any) -> datetime | None:
+    """Return a time as a raw cursor gives it (naive on MySQL, text on SQLite) as a datetime in UTC; None for NULL."""
+    if value is None:
+        return None
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,100 @@
+"""What every channel shares: its shape, the message it is given, and how a send ends.
+
+A send returns a `Receipt` or raises:
+
+    DeliveryError
+    ├── PermanentError   refused for good: the same message will never be taken
+    └── TemporaryError   may be taken later, perhaps not before `retry_after` seconds
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+REASONS = (
+    "connection", "timeout", "tls", "login", "rate_limited", "server_error", "rejected", "redirected", "misconfigured",
+    "secret_key",
+)  # fmt: skip
+"""Why a send failed: a closed set, which is also the metric's label."""
+
+SEND_DEADLINE = 10.0
+"""Seconds that one send may take in all, from the first lookup to the last byte of the answer."""
+
+ANSWER_LENGTH = 500
+
+
+class DeliveryError(Exception):
+    """A send failed. `reason` is one of REASONS; `answer` is what the destination said, cut and masked."""
+
+    def __init__(self, reason: str, text: str, status: str = "", retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.reason, self.answer, self.status, self.retry_after = reason, text, status, retry_after
+
+
+class PermanentError(DeliveryError):
+    """The destination refused this message for good."""
+
+
+class TemporaryError(DeliveryError):
+    """The destination could not take the message now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The destination took the message: its code and its words, cut and masked."""
+
+    status: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, ready for any channel."""
+
+    key: str
+    """Idempotency key: the same at every try."""
+    kind: str
+    title: str
+    text: str
+    url: str
+    """The alert's page in the admin."""
+    document: dict[str, Any]
+    """The same for machines: JSON types only."""
+    written_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One field of a channel's configuration; the admin's form is made of these."""
+
+    name: str
+    label: str
+    help: str = ""
+    secret: bool = False
+    required: bool = True
+    default: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelKind:
+    """One kind of destination."""
+
+    name: str
+    title: str
+    settings: tuple[Setting, ...]
+    send: Callable[[Mapping[str, str], Message], Receipt]
+    """(values of the settings, secrets included; the message) -> Receipt, or raises DeliveryError."""
+    check: Callable[[Mapping[str, str]], None]
+    """Raises ValueError that names the setting and says what is wrong with it."""
+
+
+def shown(answer: str, values: Mapping[str, str], kind_settings: tuple[Setting, ...]) -> str:
+    """Return a destination's answer as it may be kept: one line, cut with a mark, no secret in it."""
+    for setting in kind_settings:
+        secret = values.get(setting.name, "")
+        if setting.secret and secret:
+            answer = answer.replace(secret, "***")
+    answer = " ".join(answer.replace("\x00", "").split())
+    return answer if len(answer) <= ANSWER_LENGTH else answer[:ANSWER_LENGTH] + "…"

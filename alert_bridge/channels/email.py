@@ -1,0 +1,151 @@
+"""E-mail by SMTP (RFC 5321): plain, STARTTLS or TLS, with a Message-ID that is the same at every try (RFC 5322, 3.6.4).
+
+4yz answers and a failed login are temporary (somebody mends a password), 5yz to the message or to all recipients are not.
+"""
+
+import hashlib
+import smtplib
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from email.errors import HeaderParseError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime
+from typing import Any
+
+from alert_bridge.channels.base import (
+    SEND_DEADLINE,
+    ChannelKind,
+    DeliveryError,
+    Message,
+    PermanentError,
+    Receipt,
+    Setting,
+    TemporaryError,
+)
+from alert_bridge.channels.deadline import Deadline
+
+SETTINGS = (
+    Setting("host", "SMTP server"),
+    Setting("port", "Port", default="587"),
+    Setting(
+        "security",
+        "Security",
+        "starttls (587), tls (465) or none.",
+        default="starttls",
+        choices=("starttls", "tls", "none"),
+    ),
+    Setting("username", "User name", "Empty: no login.", required=False),
+    Setting("password", "Password", secret=True, required=False),
+    Setting("sender", "From", "One address."),
+    Setting("recipients", "To", "Addresses, separated by commas."),
+)
+
+
+def _addresses(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def check(values: Mapping[str, str]) -> None:
+    """Raise ValueError when the port or an address is none."""
+    if not values["port"].isdecimal() or not 0 < int(values["port"]) < 65536:
+        raise ValueError("port: write a number from 1 to 65535")
+    for name in ("sender", "recipients"):
+        for text in _addresses(values[name]) or [""]:
+            try:
+                domain = Address(addr_spec=text).domain
+            except (HeaderParseError, ValueError, IndexError) as error:
+                raise ValueError(f"{name}: {text!r} is no e-mail address") from error
+            if not domain:
+                raise ValueError(f"{name}: {text!r} has no domain")
+
+
+def compose(values: Mapping[str, str], message: Message) -> EmailMessage:
+    """Return the e-mail; raises nothing for values that `check` has passed."""
+    mail = EmailMessage(policy=SMTP_POLICY)
+    domain = values["sender"].rpartition("@")[2]
+    mail["Message-ID"] = f"<{hashlib.sha256(message.key.encode()).hexdigest()[:40]}@{domain}>"
+    mail["Date"] = format_datetime(message.written_at)
+    mail["From"] = values["sender"]
+    mail["To"] = ", ".join(_addresses(values["recipients"]))
+    mail["Subject"] = " ".join(message.title.split())
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answer by a robot
+    mail["X-Mission-Idempotency-Key"] = message.key
+    mail.set_content(message.text, cte="quoted-printable")
+    return mail
+
+
+class _Plain(smtplib.SMTP):
+    """Shows its connection to the deadline."""
+
+    watch: Deadline
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        made: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        self.watch.watch(made)
+        return made
+
+
+class _Tls(smtplib.SMTP_SSL, _Plain):
+    """The same with TLS from the first byte."""
+
+
+def send(values: Mapping[str, str], message: Message, deadline: float = SEND_DEADLINE) -> Receipt:
+    """Deliver to the SMTP server; raise DeliveryError. Recipients that it refused while it took others are named."""
+    with Deadline(deadline) as watch:
+        try:
+            return _send(values, compose(values, message), watch)
+        except DeliveryError:
+            raise
+        except smtplib.SMTPAuthenticationError as error:
+            raise TemporaryError("login", _said(error), str(error.smtp_code)) from error
+        except smtplib.SMTPRecipientsRefused as error:
+            code, answer = min(error.recipients.values())
+            raise _refused(code, answer) from error
+        except smtplib.SMTPResponseException as error:
+            raise _refused(error.smtp_code, error.smtp_error) from error
+        except ssl.SSLError as error:
+            raise TemporaryError("timeout" if watch.passed else "tls", f"TLS failed: {error.reason}") from error
+        except smtplib.SMTPNotSupportedError as error:
+            raise PermanentError("misconfigured", f"the server does not offer it: {error}") from error
+        except (OSError, smtplib.SMTPException) as error:
+            if watch.passed or isinstance(error, TimeoutError):
+                raise TemporaryError("timeout", f"not finished within {deadline:g} s") from error
+            raise TemporaryError("connection", f"no connection: {error}") from error
+
+
+def _said(error: smtplib.SMTPResponseException) -> str:
+    return error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else str(error.smtp_error)
+
+
+def _refused(code: int, answer: Any) -> DeliveryError:
+    text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
+    if 500 <= code < 600:
+        return PermanentError("rejected", text, str(code))
+    return TemporaryError("server_error", text, str(code))
+
+
+def _send(values: Mapping[str, str], mail: EmailMessage, watch: Deadline) -> Receipt:
+    tls = ssl.create_default_context()
+    server = _Tls(timeout=5.0, context=tls) if values["security"] == "tls" else _Plain(timeout=5.0)
+    server.watch = watch
+    server._host = values["host"]  # type: ignore[attr-defined]  # what TLS verifies; connect() does not set it
+    try:
+        server.connect(values["host"], int(values["port"]))
+        if values["security"] == "starttls":
+            server.starttls(context=tls)
+        if values.get("username"):
+            server.login(values["username"], values.get("password", ""))
+        refused = server.send_message(mail)
+        with suppress(OSError, smtplib.SMTPException):  # the message is taken, whatever becomes of the farewell
+            server.quit()
+        answer = f"refused for {', '.join(refused)}" if refused else "accepted"
+        return Receipt("250", answer)
+    finally:
+        server.close()
+
+
+KIND = ChannelKind("email", "E-mail (SMTP)", SETTINGS, send, check)

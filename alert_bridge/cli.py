@@ -1,0 +1,93 @@
+"""The command `alert-bridge`: `web` (webhook and pages), `relay` (sends)."""
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+from runtime import logs
+from runtime.build import expose_build_info
+from runtime.flags import add_listen_flag, add_log_flags, add_version, exit_codes, stop_on_signals
+from runtime.port import MetricsPort
+
+
+def _django() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alert_bridge.settings")
+    import django
+
+    from userdb.health import require_migrated
+
+    django.setup()
+    require_migrated()
+
+
+def web(arguments: argparse.Namespace) -> int:
+    """Serve the webhook and the admin pages, with the tick in the background."""
+    _django()
+    from django.core.wsgi import get_wsgi_application
+    from prometheus_client import REGISTRY
+
+    from alert_bridge import checks, webhook
+    from alert_bridge.tick import Tick
+    from userdb import health
+    from userdb.serving import serve
+
+    checks.require_secret_keys()
+    tick, stop = Tick(), threading.Event()
+    REGISTRY.register(tick)
+    readiness = {
+        "userdb": health.trouble,
+        "webhook token": webhook.token_trouble,
+        "channel secrets": checks.secrets_trouble,
+        "tick": tick.trouble,
+    }
+    MetricsPort("alert-bridge web", arguments.metrics_listen_address, readiness).start()
+    background = threading.Thread(target=tick.run, args=(stop,), name="tick", daemon=True)
+    background.start()
+    try:
+        serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, webhook.body_limit())
+    finally:
+        stop.set()
+        background.join(5)
+    return 0
+
+
+def relay(arguments: argparse.Namespace) -> int:
+    """Send what is owed until told to stop."""
+    _django()
+    from alert_bridge import checks
+    from alert_bridge.relay import Relay
+    from userdb import health
+
+    checks.require_secret_keys()
+    worker = Relay(stop_on_signals())
+    readiness = {"userdb": health.trouble, "channel secrets": checks.secrets_trouble, "rounds": worker.trouble}
+    MetricsPort("alert-bridge relay", arguments.web_listen_address, readiness).start()
+    worker.run()
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser("alert-bridge", description="Alertmanager's webhooks in, alerts kept, admins told.")
+    add_version(made)
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    site = commands.add_parser("web", help="webhook and admin pages")
+    add_listen_flag(site, ":8000", "webhook and pages")
+    add_listen_flag(site, ":8100", "metrics and health", "metrics")
+    site.add_argument("--threads", type=int, default=16, help="requests at once; default: 16")
+    site.set_defaults(run=web)
+    sender = commands.add_parser("relay", help="sends what is owed")
+    add_listen_flag(sender, ":8101", "metrics and health")
+    sender.set_defaults(run=relay)
+    for command in (site, sender):
+        add_log_flags(command)
+    return made
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    logs.configure(arguments.log_level, arguments.log_format)
+    expose_build_info()
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    sys.exit(exit_codes(f"alert-bridge {arguments.command}", lambda: run(arguments)))

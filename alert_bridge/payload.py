@@ -1,0 +1,145 @@
+"""What Alertmanager said: the webhook's body, version 4, as plain values. Called by `webhook.py`, read by `intake.py`.
+
+One odd entry harms no other (measured: after a 4xx Alertmanager comes again at each group_interval, and a firing that
+resolves meanwhile is lost for good): what can't be used is set aside with its index and the reason. Unknown fields and
+versions are accepted: the raw body is kept.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+FINGERPRINT = re.compile(r"[\x21-\x7e]{1,64}")
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))")
+
+
+class UnreadableBody(ValueError):
+    """The body is no JSON object: the only reason for a 400."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertWord:
+    """What one entry of `alerts` says. Times are UTC, cut to milliseconds (the API has three digits, webhooks up to nine)."""
+
+    fingerprint: str
+    firing: bool
+    start: datetime
+    end: datetime | None
+    """None: still firing, or ended at a time that was not said."""
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    generator_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class OddEntry:
+    """An entry that was set aside."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One webhook: its words in the order of the body."""
+
+    receiver: str = ""
+    group_key: str = ""
+    version: str = ""
+    words: list[AlertWord] = field(default_factory=list)
+    odd: list[OddEntry] = field(default_factory=list)
+    entries: int = 0
+    error: str = ""
+    """Why nothing of it could be applied; "" when it could."""
+
+
+def clean(text: str) -> str:
+    """Return text that every database takes: no NUL, no lone surrogate. The raw body keeps what was sent."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def parse_time(text: Any) -> datetime | None:
+    """Return an RFC 3339 time in UTC cut to milliseconds; None for Go's zero time; ValueError for anything else."""
+    match = _RFC3339.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{text!r:.60} is no RFC 3339 time")
+    *numbers, fraction, _, sign, hours, minutes = match.groups()
+    year, month, day, hour, minute, second = map(int, numbers)
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+    milliseconds = int((fraction or "0")[:3].ljust(3, "0"))
+    if year == 1:
+        return None
+    if year < 1000:
+        raise ValueError(f"{text!r:.60} is before the year 1000")  # MySQL's DATETIME begins there
+    try:
+        # RFC 3339 allows a leap second, Python does not: it counts as the second before
+        local = datetime(year, month, day, hour, minute, min(second, 59), milliseconds * 1000, timezone(offset))
+        return local.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r:.60} is no time: {error}") from error
+
+
+def _texts(value: Any, name: str) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is no object")
+    # a value that is no text is odd, but no reason to lose the alert: its JSON is kept
+    return {clean(k): clean(v if isinstance(v, str) else json.dumps(v)) for k, v in value.items()}
+
+
+def _word(entry: Any) -> AlertWord:
+    if not isinstance(entry, dict):
+        raise ValueError("is no object")
+    fingerprint = entry.get("fingerprint")
+    if not isinstance(fingerprint, str) or not FINGERPRINT.fullmatch(fingerprint):
+        raise ValueError("fingerprint is missing or is no text of 1 to 64 ASCII characters")
+    status = entry.get("status")
+    if status not in ("firing", "resolved"):
+        raise ValueError(f"status: {status!r:.40} is neither firing nor resolved")
+    try:
+        start = parse_time(entry.get("startsAt"))
+    except ValueError as error:
+        raise ValueError(f"startsAt: {error}") from error
+    if start is None:
+        raise ValueError("startsAt is the zero time")
+    end = None
+    if status == "resolved" and entry.get("endsAt") is not None:
+        try:
+            end = parse_time(entry["endsAt"])
+        except ValueError as error:
+            raise ValueError(f"endsAt: {error}") from error
+    url = entry.get("generatorURL")
+    labels, annotations = _texts(entry.get("labels"), "labels"), _texts(entry.get("annotations"), "annotations")
+    return AlertWord(
+        fingerprint, status == "firing", start, end, labels, annotations, clean(url) if isinstance(url, str) else ""
+    )
+
+
+def _text(value: Any) -> str:
+    return clean(value) if isinstance(value, str) else ""
+
+
+def parse(body: bytes) -> Webhook:
+    """Return what the body says; raise UnreadableBody when it is no JSON object. Never raises for anything inside."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableBody(f"the body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise UnreadableBody(f"the body is a JSON {type(document).__name__}, not an object")
+    entries = document.get("alerts")
+    receiver, group_key = _text(document.get("receiver")), _text(document.get("groupKey"))
+    version = _text(document.get("version"))
+    if not isinstance(entries, list):
+        missing = '"alerts" is missing' if entries is None else '"alerts" is no list'
+        return Webhook(receiver, group_key, version, error=missing)
+    words, odd = [], []
+    for index, entry in enumerate(entries):
+        try:
+            words.append(_word(entry))
+        except ValueError as error:
+            odd.append(OddEntry(index, f"alerts[{index}]: {error}"))
+    return Webhook(receiver, group_key, version, words, odd, len(entries))

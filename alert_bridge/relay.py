@@ -1,0 +1,201 @@
+"""Sends what is owed: one worker a channel, so that a slow or dead destination harms nobody else.
+
+In: the outbox (`Notification`). Out: messages through `channels/`, and a row for each try. `step` is one round; the loop in
+`run` calls it until the process is told to stop. At least once under one idempotency key: what a process that dies leaves
+open is sent again by the next one when the lease is over.
+"""
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from django.db import DatabaseError, close_old_connections, connections
+from prometheus_client import Counter, Gauge, Histogram
+
+from alert_bridge import claims, message
+from alert_bridge.channels import KINDS
+from alert_bridge.channels.base import REASONS, DeliveryError, PermanentError, Receipt, TemporaryError, shown
+from alert_bridge.claims import Claim, Start
+from alert_bridge.retry import pause
+from userdb import clock, health
+from userdb.models import Channel
+from userdb.router import alias
+from userdb.secrets import SecretKeyError
+from userdb.transactions import UserdbAway
+
+log = logging.getLogger(__name__)
+
+POLL = 0.5
+"""Seconds between rounds: what a notification waits on average is half of it."""
+WORKERS = 32
+_RECORDING = 300.0
+"""Seconds for which a worker tries to record a result while userdb is away."""
+
+NOTIFICATIONS = Counter(
+    "mission_notifications_total",
+    "Tries to send a notification, by what became of them.",
+    ["channel", "result", "reason"],
+)
+DELAY = Histogram(
+    "mission_notification_delay_seconds",
+    "From the webhook's receipt to the destination's acceptance.",
+    ["channel"],
+    buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+)
+LAST_ROUND = Gauge("mission_relay_last_round_timestamp_seconds", "When the relay last looked for what is owed.")
+
+
+@dataclass
+class _Seat:
+    """What this process knows of one channel."""
+
+    busy: "Future[None] | None" = None
+    failures: int = 0
+    rests_until: float = 0.0
+
+
+@dataclass
+class Relay:
+    """One relay process. Several may run at once."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    last_round: float = field(default_factory=time.monotonic)
+    _seats: dict[int, _Seat] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="relay")
+
+    def run(self) -> None:
+        """Send until `stop` is set; what is under way is finished first."""
+        while not self.stop.is_set():
+            try:
+                self.step()
+            except (DatabaseError, UserdbAway) as error:
+                log.error("userdb away", extra={"error": str(error)})
+                connections[alias()].close()
+            self.stop.wait(POLL)
+        self._pool.shutdown(wait=True)
+        log.info("stopped")
+
+    def step(self) -> None:
+        """Start one worker for each enabled channel that has none."""
+        close_old_connections()
+        claims.void_of_disabled()
+        for channel in Channel.objects.filter(enabled=True).order_by("pk"):
+            seat = self._seat(channel)
+            if (seat.busy is None or seat.busy.done()) and time.monotonic() >= seat.rests_until:
+                seat.busy = self._pool.submit(self._work, channel)
+        self.last_round = time.monotonic()
+        LAST_ROUND.set_to_current_time()
+        health.UP.set(1)
+
+    def trouble(self) -> str | None:
+        """Readiness: None, or that the rounds have stopped."""
+        age = time.monotonic() - self.last_round
+        return f"no round for {age:.0f} s" if age > 30 else None
+
+    def _seat(self, channel: Channel) -> _Seat:
+        if channel.pk not in self._seats:
+            NOTIFICATIONS.labels(channel.name, "delivered", "")
+            for reason in REASONS:
+                NOTIFICATIONS.labels(channel.name, "failed", reason)
+            self._seats[channel.pk] = _Seat()
+        return self._seats[channel.pk]
+
+    def _work(self, channel: Channel) -> None:
+        try:
+            self.deliver_due(channel)
+        except (DatabaseError, UserdbAway) as error:
+            log.error("userdb away", extra={"channel": channel.name, "error": str(error)})
+        except Exception:
+            log.exception("relay worker failed", extra={"channel": channel.name})
+            raise
+        finally:
+            connections[alias()].close()
+
+    def deliver_due(self, channel: Channel) -> int:
+        """Send everything of one channel that is due now, in order; return how many tries were made."""
+        tries = 0
+        while held := claims.take(channel.pk):
+            for place, claim in enumerate(held):
+                if self.stop.is_set() or time.monotonic() < self._seat(channel).rests_until:
+                    claims.give_back(held[place:])
+                    return tries
+                tries += self._try(channel, claim)
+        return tries
+
+    def _try(self, channel: Channel, claim: Claim) -> int:
+        start = claims.start(claim, self.name)
+        if start is None:
+            return 0
+        began = time.monotonic()
+        try:
+            receipt: Receipt | DeliveryError = send(channel, start)
+        except DeliveryError as error:
+            receipt = error
+        milliseconds = int((time.monotonic() - began) * 1000)
+        self._record(channel, start, receipt, milliseconds)
+        return 1
+
+    def _record(self, channel: Channel, start: Start, receipt: Receipt | DeliveryError, milliseconds: int) -> None:
+        """Record the result, for as long as it takes: a lost record is a message told twice."""
+        ends = time.monotonic() + _RECORDING
+        while True:
+            try:
+                if isinstance(receipt, Receipt):
+                    self._delivered(channel, start, receipt, milliseconds)
+                else:
+                    self._failed(channel, start, receipt, milliseconds)
+                return
+            except (DatabaseError, UserdbAway):
+                connections[alias()].close()
+                if time.monotonic() >= ends or self.stop.is_set():
+                    raise
+                self.stop.wait(1)
+
+    def _delivered(self, channel: Channel, start: Start, receipt: Receipt, milliseconds: int) -> None:
+        kept = claims.delivered(start, receipt, milliseconds)
+        seat = self._seat(channel)
+        seat.failures, seat.rests_until = 0, 0.0
+        NOTIFICATIONS.labels(channel.name, "delivered", "").inc()
+        delay = (clock.now() - start.notification.cause_at).total_seconds()
+        DELAY.labels(channel.name).observe(max(0.0, delay))
+        fields = {"channel": channel.name, "notification": start.notification.pk, "kind": start.notification.kind}
+        log.info("notification delivered", extra={**fields, "delay": f"{delay:.2f}", "claim_kept": kept})
+
+    def _failed(self, channel: Channel, start: Start, error: DeliveryError, milliseconds: int) -> None:
+        chance = random.random()  # noqa: S311  (spreads tries, keeps no secret)
+        state = claims.failed(start, error, milliseconds, chance)
+        seat = self._seat(channel)
+        if isinstance(error, TemporaryError):
+            seat.failures += 1
+            seat.rests_until = time.monotonic() + pause(seat.failures, chance).total_seconds()
+        NOTIFICATIONS.labels(channel.name, "failed", error.reason).inc()
+        fields = {"channel": channel.name, "notification": start.notification.pk, "reason": error.reason}
+        log.warning(
+            "notification not delivered", extra={**fields, "status": error.status, "state": state or "claim lost"}
+        )
+
+
+def send(channel: Channel, start: Start) -> Receipt:
+    """Send one message through its channel; raise DeliveryError with nothing secret in it."""
+    kind = KINDS[channel.kind]
+    try:
+        values = {s.name: s.default for s in kind.settings} | channel.config | channel.secrets
+    except SecretKeyError as error:
+        raise TemporaryError("secret_key", str(error)) from error
+    try:
+        kind.check(values)
+        receipt = kind.send(values, message.write(start.notification, start.firing_was_told))
+    except ValueError as error:
+        raise PermanentError("misconfigured", shown(str(error), values, kind.settings)) from error
+    except DeliveryError as error:
+        error.answer = shown(error.answer, values, kind.settings)
+        raise
+    return Receipt(receipt.status, shown(receipt.answer, values, kind.settings))

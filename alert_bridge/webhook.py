@@ -1,0 +1,102 @@
+"""HTTP in: `POST /webhooks/alertmanager`, with and without a slash at its end. Parses, calls `intake.take`, maps its result.
+
+It stands before all other middleware: no redirect, login, session or host check may come between (Alertmanager follows
+301/302 with a GET and takes its 200 for a delivery: measured). 200 once committed, 400 only for what is no JSON object,
+503 when userdb is out of reach; the answer to anything odd inside a body is 200, with the odd entries named.
+"""
+
+import hmac
+import logging
+from collections.abc import Callable
+from functools import cache
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import Counter
+
+from alert_bridge import intake, payload
+from runtime.bodies import BodyTooLarge, BodyUnreadable, read_body
+from runtime.settings import Secret, SettingsError
+from userdb.checks import PACKET_NEEDED, packet_limit
+from userdb.transactions import UserdbAway
+
+log = logging.getLogger(__name__)
+
+PATH = "/webhooks/"
+TOKEN = Secret("WEBHOOK_TOKEN")
+RESULTS = (
+    "applied", "unchanged", "unreadable", "not_json", "unauthorized", "wrong_method", "too_large", "unavailable",
+)  # fmt: skip
+WEBHOOKS = Counter("mission_webhooks_total", "Webhooks received, by what became of them.", ["result"])
+for _result in RESULTS:
+    WEBHOOKS.labels(_result)
+
+
+@cache
+def body_limit() -> int:
+    """Return the largest body in bytes: 32 MB, or half of max_allowed_packet where that is less."""
+    return min(PACKET_NEEDED, packet_limit() or PACKET_NEEDED) // 2
+
+
+def token_trouble() -> str | None:
+    """Readiness: None, or what is missing."""
+    try:
+        return None if TOKEN.values() else "WEBHOOK_TOKEN (or WEBHOOK_TOKEN_FILE) is not set: webhooks are refused"
+    except SettingsError as error:
+        return str(error)
+
+
+def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Answer everything below /webhooks/ here; pass all else on."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        if f"{request.path_info}/".startswith(PATH):
+            return _answer(request)
+        return get_response(request)
+
+    return answer
+
+
+def _error(status: int, result: str, text: str, **headers: str) -> HttpResponse:
+    WEBHOOKS.labels(result).inc()
+    log.warning("webhook refused", extra={"status": status, "reason": text})
+    return JsonResponse({"error": text}, status=status, headers=headers)
+
+
+def _authorised(request: HttpRequest, tokens: tuple[str, ...]) -> bool:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    # each one is compared, in constant time
+    fits = [hmac.compare_digest(given.strip().encode(), token.encode()) for token in tokens]
+    return scheme.lower() == "bearer" and any(fits)
+
+
+def _answer(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":
+        return _error(405, "wrong_method", "use POST", Allow="POST")
+    if request.path_info.rstrip("/") != "/webhooks/alertmanager":
+        return JsonResponse({"error": "not found: webhooks go to /webhooks/alertmanager"}, status=404)
+    trouble = token_trouble()
+    if trouble is not None:
+        return _error(503, "unavailable", trouble)
+    if not _authorised(request, TOKEN.values()):
+        return _error(401, "unauthorized", "Authorization: Bearer <webhook token> is missing or wrong", **_CHALLENGE)
+    try:
+        body = read_body(request, request.headers.get("Content-Encoding", ""), body_limit())
+        webhook = payload.parse(body)
+        taken = intake.take(webhook, body, request.META.get("REMOTE_ADDR", ""))
+    except BodyTooLarge as error:
+        return _error(413, "too_large", str(error))
+    except (BodyUnreadable, payload.UnreadableBody) as error:
+        return _error(400, "not_json", str(error))
+    except UserdbAway as error:
+        return _error(503, "unavailable", str(error), **{"Retry-After": "5"})
+    except DatabaseError:
+        log.exception("webhook not stored")
+        return _error(503, "unavailable", "userdb refused the webhook's rows: see the log", **{"Retry-After": "5"})
+    WEBHOOKS.labels(taken.result).inc()
+    fields = {"id": taken.id, "alerts": webhook.entries, "changes": taken.changes, "notifications": taken.notifications}
+    log.info("webhook received", extra={**fields, "odd": len(webhook.odd), "result": taken.result})
+    return JsonResponse({**fields, "odd": [odd.reason for odd in webhook.odd], "error": webhook.error})
+
+
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="webhooks"'}

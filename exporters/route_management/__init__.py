@@ -1,0 +1,1 @@
+"""The gateway's side: reports of tenants in, requests counted, containers watched."""

@@ -1,0 +1,43 @@
+"""The bridge's cast: channels, and a sender of webhooks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.alert_bridge.words import webhook
+from userdb.models import Channel
+
+Post = Callable[..., Any]
+
+
+@pytest.fixture
+def post(client: Client) -> Post:
+    """`post(*alerts)` sends one webhook and returns the response; `post(body=b"...")` sends that."""
+
+    def send(*alerts: dict[str, Any], body: bytes | None = None, path: str = "/webhooks/alertmanager", **headers: str) -> Any:
+        return client.post(
+            path,
+            webhook(*alerts) if body is None else body,
+            content_type="application/json",
+            headers={"Authorization": "Bearer webhook-token"} | headers,
+        )
+
+    return send
+
+
+@pytest.fixture
+def mail(vendor: str) -> Channel:
+    """An e-mail channel that wants everything."""
+    config = {"host": "127.0.0.1", "port": "1", "security": "none", "sender": "mm@example.org", "recipients": "ops@example.org"}
+    return Channel.objects.create(name="mail", kind="email", config=config)
+
+
+@pytest.fixture
+def hook(vendor: str) -> Channel:
+    """A webhook channel that wants critical alerts only."""
+    channel = Channel(name="hook", kind="webhook", matchers='severity="critical"')
+    channel.secrets = {"url": "http://127.0.0.1:1/", "secret": "s3cret"}
+    channel.save()
+    return channel
