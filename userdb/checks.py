@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.checks import CheckMessage, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
 from userdb.router import alias
@@ -34,5 +34,25 @@ def check_packet_limit(databases: Sequence[str] | None = None, **_: Any) -> list
             f"max_allowed_packet is {limit} bytes: webhooks above {limit // 2} bytes are refused with 413.",
             hint=f"Set max_allowed_packet={PACKET_NEEDED} in the database server's configuration.",
             id="userdb.W001",
+        )
+    ]
+
+
+@register(Tags.database)
+def check_character_set(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Fail where texts of the world would be refused: MariaDB's default is latin1, which holds no Chinese (seen: a 503)."""
+    connection = connections[alias()]
+    if not databases or alias() not in databases or connection.vendor != "mysql":
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DATABASE(), @@character_set_database")
+        name, character_set = cursor.fetchone()
+    if character_set == "utf8mb4":
+        return []
+    return [
+        Error(
+            f"The database {name} has the character set {character_set}: other characters could not be stored.",
+            hint=f"ALTER DATABASE `{name}` CHARACTER SET utf8mb4;  then migrate again.",
+            id="userdb.E001",
         )
     ]
