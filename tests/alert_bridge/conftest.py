@@ -16,7 +16,9 @@ Post = Callable[..., Any]
 def post(client: Client) -> Post:
     """`post(*alerts)` sends one webhook and returns the response; `post(body=b"...")` sends that."""
 
-    def send(*alerts: dict[str, Any], body: bytes | None = None, path: str = "/webhooks/alertmanager", **headers: str) -> Any:
+    def send(
+        *alerts: dict[str, Any], body: bytes | None = None, path: str = "/webhooks/alertmanager", **headers: str
+    ) -> Any:
         return client.post(
             path,
             webhook(*alerts) if body is None else body,
@@ -30,7 +32,13 @@ def post(client: Client) -> Post:
 @pytest.fixture
 def mail(vendor: str) -> Channel:
     """An e-mail channel that wants everything."""
-    config = {"host": "127.0.0.1", "port": "1", "security": "none", "sender": "mm@example.org", "recipients": "ops@example.org"}
+    config = {
+        "host": "127.0.0.1",
+        "port": "1",
+        "security": "none",
+        "sender": "mm@example.org",
+        "recipients": "ops@example.org",
+    }
     return Channel.objects.create(name="mail", kind="email", config=config)
 
 

@@ -37,7 +37,9 @@ def test_the_same_webhook_again_changes_nothing(post: Post, mail: Channel) -> No
     assert len(owed()) == 1
 
 
-def test_a_resolved_closes_the_episode_and_is_owed_to_those_who_were_told(post: Post, mail: Channel, hook: Channel) -> None:
+def test_a_resolved_closes_the_episode_and_is_owed_to_those_who_were_told(
+    post: Post, mail: Channel, hook: Channel
+) -> None:
     post(firing())
     post(resolved())
     alert = Alert.objects.get()
@@ -189,7 +191,12 @@ def test_the_keys_of_an_episodes_messages_differ_and_say_whose_they_are(post: Po
     post(firing())
     post(resolved(end=90))
     keys = [n.key for n in Notification.objects.order_by("id")]
-    assert [key.split(".")[-2:] for key in keys] == [["firing", "1"], ["resolved", "1"], ["refired", "1"], ["resolved", "2"]]
+    assert [key.split(".")[-2:] for key in keys] == [
+        ["firing", "1"],
+        ["resolved", "1"],
+        ["refired", "1"],
+        ["resolved", "2"],
+    ]
     assert all(key.startswith("a1.1.") for key in keys)
 
 

@@ -76,12 +76,17 @@ class AuditedAdmin(_Page):
         """Return what the audit shows of a row; never a secret's value."""
         return audit.picture(obj)
 
+    def audit_note(self, form: ModelForm[Any]) -> dict[str, Any]:
+        """Return what the audit says of an edit beside the row's own values."""
+        return {}
+
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
         before = self.audit_picture(type(obj)._default_manager.filter(pk=obj.pk).first()) if change else None
         super().save_model(request, obj, form, change)
         action = "change" if change else "add"
         obj.refresh_from_db()
-        audit.record(request.user.get_username(), action, obj, before, self.audit_picture(obj))
+        after = {**(self.audit_picture(obj) or {}), **self.audit_note(form)}
+        audit.record(request.user.get_username(), action, obj, before, after)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         audit.record(request.user.get_username(), "delete", obj, old=self.audit_picture(obj))
