@@ -8,11 +8,12 @@ versions are accepted: the raw body is kept.
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
+from runtime.texts import clean, parse_time
+
 FINGERPRINT = re.compile(r"[\x21-\x7e]{1,64}")
-_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))")
 
 
 class UnreadableBody(ValueError):
@@ -55,30 +56,12 @@ class Webhook:
     """Why nothing of it could be applied; "" when it could."""
 
 
-def clean(text: str) -> str:
-    """Return text that every database takes: no NUL, no lone surrogate. The raw body keeps what was sent."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-
-
-def parse_time(text: Any) -> datetime | None:
+def parse_start_or_end(text: Any) -> datetime | None:
     """Return an RFC 3339 time in UTC cut to milliseconds; None for Go's zero time; ValueError for anything else."""
-    match = _RFC3339.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"{text!r:.60} is no RFC 3339 time")
-    *numbers, fraction, _, sign, hours, minutes = match.groups()
-    year, month, day, hour, minute, second = map(int, numbers)
-    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
-    milliseconds = int((fraction or "0")[:3].ljust(3, "0"))
-    if year == 1:
+    if isinstance(text, str) and text.startswith("0001-"):
         return None
-    if year < 1000:
-        raise ValueError(f"{text!r:.60} is before the year 1000")  # MySQL's DATETIME begins there
-    try:
-        # RFC 3339 allows a leap second, Python does not: it counts as the second before
-        local = datetime(year, month, day, hour, minute, min(second, 59), milliseconds * 1000, timezone(offset))
-        return local.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r:.60} is no time: {error}") from error
+    moment = parse_time(text)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _texts(value: Any, name: str) -> dict[str, str]:
@@ -100,7 +83,7 @@ def _word(entry: Any) -> AlertWord:
     if status not in ("firing", "resolved"):
         raise ValueError(f"status: {status!r:.40} is neither firing nor resolved")
     try:
-        start = parse_time(entry.get("startsAt"))
+        start = parse_start_or_end(entry.get("startsAt"))
     except ValueError as error:
         raise ValueError(f"startsAt: {error}") from error
     if start is None:
@@ -108,7 +91,7 @@ def _word(entry: Any) -> AlertWord:
     end = None
     if status == "resolved" and entry.get("endsAt") is not None:
         try:
-            end = parse_time(entry["endsAt"])
+            end = parse_start_or_end(entry["endsAt"])
         except ValueError as error:
             raise ValueError(f"endsAt: {error}") from error
     url = entry.get("generatorURL")

@@ -5,15 +5,20 @@ A program's `main` builds a parser with these helpers and runs it inside `exit_c
 """
 
 import argparse
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import NamedTuple
 
 from runtime.build import VERSION
 from runtime.logs import FORMATS, LEVELS
 from runtime.settings import SettingsError
+
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|[smhd]?)")
 
 
 class Address(NamedTuple):
@@ -34,6 +39,14 @@ def address(text: str) -> Address:
     if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return Address(host.strip("[]"), int(port))
+
+
+def duration(text: str) -> timedelta:
+    """Parse `500ms`, `30s`, `5m`, `24h` or `90d`, a bare number being seconds; raise ArgumentTypeError otherwise."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 30s, 5m, 24h or 90d")
+    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:

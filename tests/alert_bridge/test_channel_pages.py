@@ -10,7 +10,13 @@ from userdb.models import AuditEntry, Channel
 pytestmark = [pytest.mark.django_db(databases="__all__")]
 
 ADD = "/admin/userdb/channel/add/"
-HOOK = {"name": "hook", "enabled": "on", "matchers": "", "setting_url": "https://hooks.example.org/x", "setting_secret": "s3cret"}
+HOOK = {
+    "name": "hook",
+    "enabled": "on",
+    "matchers": "",
+    "setting_url": "https://hooks.example.org/x",
+    "setting_secret": "s3cret",
+}
 
 
 @pytest.fixture

@@ -1,0 +1,47 @@
+"""The tenants that userdb knows, kept in memory: what may be a label. Called by `middleware.py` at each request."""
+
+import logging
+import threading
+import time
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from userdb.models import Tenant
+from userdb.router import alias
+
+log = logging.getLogger(__name__)
+REFRESH = 30.0
+"""Seconds after which the names are read again, in a thread of its own: no request waits for userdb."""
+
+_lock = threading.Lock()
+_names: frozenset[str] = frozenset()
+_read_at = float("-inf")
+
+
+def names() -> frozenset[str]:
+    """Return the names as last read; starts reading them again when they are old."""
+    global _read_at
+    if time.monotonic() - _read_at >= REFRESH and _lock.acquire(blocking=False):
+        try:
+            if time.monotonic() - _read_at >= REFRESH:
+                _read_at = time.monotonic()
+                threading.Thread(target=_refresh, name="known-tenants", daemon=True).start()
+        finally:
+            _lock.release()
+    return _names
+
+
+def _refresh() -> None:
+    try:
+        read()
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("tenants can't be read", extra={"error": str(error)})
+    finally:
+        connections[alias()].close()
+
+
+def read() -> None:
+    """Read the names now; django.db.Error when userdb can't tell them. Called at a process' start."""
+    global _names, _read_at
+    _names = frozenset(Tenant.objects.values_list("name", flat=True))
+    _read_at = time.monotonic()

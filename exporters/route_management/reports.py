@@ -1,0 +1,122 @@
+"""HTTP in: a tenant's reports. Each view authenticates, parses, calls `rows.keep`, and maps its result to a status.
+
+200 once committed and never before; 400 only for a body that can't be read at all; 503 when userdb is out of reach.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.db import DatabaseError, InterfaceError, connections
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from prometheus_client import Counter
+
+from exporters.route_management import payload, rows
+from exporters.route_management.payload import Report
+from exporters.route_management.reporters import reporter
+from runtime.bodies import BodyTooLarge, BodyUnreadable, read_body
+from runtime.closed_sets import FAILURE_TYPES, UNKNOWN
+from runtime.settings import SettingsError, env_text
+from userdb.models import ReporterToken
+from userdb.router import alias
+from userdb.transactions import UserdbAway
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 8 * 1024 * 1024
+RESULTS = (
+    "accepted", "duplicate", "rejected", "unauthorized", "wrong_method", "unreadable", "too_large", "unavailable",
+)  # fmt: skip
+RECEIVED = Counter(
+    "mission_reports_received_total",
+    "Events reported, by what became of them; a report that was refused as a whole counts once.",
+    ["tenant", "result"],
+)
+FOLDED = Counter("mission_labels_folded_total", "Values that no closed set or list of names knows.", ["label"])
+SKEWED = Counter("mission_report_clock_skew_total", "Events whose time can't be: kept with the time of receipt.")
+for _label in ("failure_type", "tenant"):
+    FOLDED.labels(_label)
+for _result in RESULTS:
+    RECEIVED.labels(UNKNOWN, _result)
+
+Parse = Callable[[bytes, str, datetime], Report]
+
+
+@cache
+def reports_timezone() -> ZoneInfo:
+    """Return REPORTS_TIMEZONE, the zone of times that say none; SettingsError when there is no such zone."""
+    name = env_text("REPORTS_TIMEZONE", "UTC")
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise SettingsError(f"REPORTS_TIMEZONE: {name!r} is no time zone such as Asia/Shanghai") from error
+
+
+def events(request: HttpRequest) -> HttpResponse:
+    """`POST /api/v1/events`."""
+    return _answer(request, lambda body, tenant, now: payload.parse_events(body, now))
+
+
+def exceptions(request: HttpRequest) -> HttpResponse:
+    """`POST /api/exceptions/report/`, as containers already deployed call it."""
+    zone = reports_timezone()
+    return _answer(request, lambda body, tenant, now: payload.parse_exceptions(body, tenant, now, zone))
+
+
+def _refuse(status: int, result: str, text: str, tenant: str = UNKNOWN, **headers: str) -> HttpResponse:
+    RECEIVED.labels(tenant, result).inc()
+    log.warning("report refused", extra={"status": status, "tenant": tenant, "reason": text})
+    return JsonResponse({"error": text}, status=status, headers=headers)
+
+
+def _away(error: Exception, tenant: str = UNKNOWN) -> HttpResponse:
+    connections[alias()].close()
+    log.error("userdb away", extra={"error": str(error)})
+    return _refuse(503, "unavailable", "userdb is out of reach", tenant, **{"Retry-After": "5"})
+
+
+def _answer(request: HttpRequest, parse: Parse) -> HttpResponse:
+    if request.method != "POST":
+        return _refuse(405, "wrong_method", "use POST", Allow="POST")
+    try:
+        token = reporter(request.headers.get("Authorization", ""))
+    except (DatabaseError, InterfaceError) as error:
+        return _away(error)
+    if token is None:
+        challenge = {"WWW-Authenticate": 'Bearer realm="reports"'}
+        return _refuse(401, "unauthorized", "the reporter token is missing, unknown, expired or revoked", **challenge)
+    tenant = token.tenant.name
+    request.mission_tenant = tenant  # type: ignore[attr-defined]  # the middleware's default hook reads it
+    try:
+        body = read_body(request, request.headers.get("Content-Encoding", ""), BODY_LIMIT)
+        report = parse(body, tenant, timezone.now())
+        return _kept(token, report)
+    except (BodyTooLarge, payload.TooManyEvents) as error:
+        return _refuse(413, "too_large", str(error), tenant)
+    except (BodyUnreadable, payload.UnreadableReport) as error:
+        return _refuse(400, "unreadable", str(error), tenant)
+    except (UserdbAway, DatabaseError, InterfaceError) as error:
+        return _away(error, tenant)
+
+
+def _kept(token: ReporterToken, report: Report) -> HttpResponse:
+    tenant, events = token.tenant.name, report.events
+    accepted = rows.keep(token, events) if events else 0
+    duplicates = len(events) - accepted
+    for result, count in (("accepted", accepted), ("duplicate", duplicates), ("rejected", len(report.rejected))):
+        RECEIVED.labels(tenant, result).inc(count)
+    FOLDED.labels("failure_type").inc(sum(e.failure_type not in (*FAILURE_TYPES, "") for e in events))
+    SKEWED.inc(sum(e.skewed for e in events))
+    rejected = [{"index": r.index, "id": r.id, "reason": r.reason} for r in report.rejected]
+    log.info(
+        "report accepted",
+        extra={
+            "tenant": tenant, "accepted": accepted, "duplicates": duplicates, "rejected": len(rejected),
+            "events": json.dumps([e.id for e in events]),
+        },
+    )  # fmt: skip
+    return JsonResponse({"accepted": accepted, "duplicates": duplicates, "rejected": rejected})

@@ -1,0 +1,53 @@
+"""Events into userdb: one statement for all events of a report, one more for the token's use. Called by `reports.py`."""
+
+import json
+from collections.abc import Sequence
+
+from django.db import connections
+
+from exporters.route_management.payload import Event
+from exporters.route_management.reporters import note_use
+from userdb.models import ReporterToken
+from userdb.router import alias
+from userdb.rowsets import ASCII, KEY, TEXT, TIME, packs, rowset
+from userdb.transactions import in_transaction
+
+_COLUMNS = {
+    "event_id": ASCII, "occurred_at": TIME, "tenant": KEY, "task": KEY, "failure_type": KEY, "level": KEY,
+    "message": TEXT, "detail": TEXT, "source": TEXT,
+}  # fmt: skip
+
+
+def keep(token: ReporterToken, events: Sequence[Event]) -> int:
+    """Insert the tenant's events in their order, those that it has reported before left out; return how many were new.
+
+    Raises UserdbAway when userdb does not take them.
+    """
+    tenant = token.tenant.name
+    rows = [
+        (
+            e.id, e.occurred_at, tenant, e.task, e.failure_type, e.level, e.message,
+            None if e.detail is None else json.dumps(e.detail, ensure_ascii=False), e.source,
+        )
+        for e in events
+    ]  # fmt: skip
+
+    def work() -> int:
+        note_use(token)
+        connection = connections[alias()]
+        with connection.cursor() as cursor:
+            new = 0
+            for pack in packs(rows):
+                cursor.execute(_insert(connection.vendor), [pack])
+                new += cursor.rowcount
+        return new
+
+    return in_transaction(work)
+
+
+def _insert(vendor: str) -> str:
+    names = ", ".join(_COLUMNS)
+    # every value fits its column (payload.py), so that IGNORE passes over nothing but duplicates
+    verb, end = ("INSERT IGNORE", "") if vendor == "mysql" else ("INSERT", " WHERE true ON CONFLICT DO NOTHING")
+    picked = f"SELECT 'gateway', {names} FROM {rowset(vendor, _COLUMNS)}{end}"  # noqa: S608  (names of our own)
+    return f"{verb} INTO userdb_monitorevent (event_type, {names}) {picked}"

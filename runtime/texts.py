@@ -1,0 +1,31 @@
+"""Texts and times that strangers send, as every database takes them. Called by the webhook's and the reports' parsers."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))")
+
+
+def clean(text: str) -> str:
+    """Return text that every database takes: no NUL, no lone surrogate."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def parse_time(text: Any) -> datetime:
+    """Return an RFC 3339 time in UTC, cut to microseconds; ValueError says what is wrong with it."""
+    match = _RFC3339.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{text!r:.60} is no RFC 3339 time")
+    *numbers, fraction, _, sign, hours, minutes = match.groups()
+    year, month, day, hour, minute, second = map(int, numbers)
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+    microseconds = int((fraction or "0")[:6].ljust(6, "0"))
+    if year < 1000:
+        raise ValueError(f"{text!r:.60} is before the year 1000")  # MySQL's DATETIME begins there
+    try:
+        # RFC 3339 allows a leap second, Python does not: it counts as the second before
+        local = datetime(year, month, day, hour, minute, min(second, 59), microseconds, timezone(offset))
+        return local.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r:.60} is no time: {error}") from error

@@ -1,0 +1,49 @@
+"""The gateway's cast: the tenants alpha and beta, alpha's token, and a sender of reports."""
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from userdb import tokens
+from userdb.models import Tenant
+
+Report = Callable[..., Any]
+
+
+@pytest.fixture
+def alpha(vendor: str) -> Tenant:
+    return Tenant.objects.create(name="alpha")
+
+
+@pytest.fixture
+def beta(vendor: str) -> Tenant:
+    return Tenant.objects.create(name="beta")
+
+
+@pytest.fixture
+def token(alpha: Tenant) -> str:
+    return tokens.create(alpha, "tests")[0]
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {"id": str(uuid.uuid4()), "message": "the run failed", "failure_type": "timeout", "task": "flow"} | fields
+
+
+@pytest.fixture
+def report(client: Client, token: str) -> Report:
+    """`report(*events)` sends them as alpha and returns the response; `report(body=b"...")` sends that."""
+
+    def send(*events: dict[str, Any], body: bytes | None = None, path: str = "/api/v1/events", **headers: str) -> Any:
+        name = "events" if "v1" in path else "exceptions"
+        return client.post(
+            path,
+            json.dumps({name: events}).encode() if body is None else body,
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {token}"} | headers,
+        )
+
+    return send
