@@ -1,0 +1,54 @@
+# Everything a fresh machine needs for `make run` and `make test` is installed below .venv/ and var/.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1 PIP_NO_INPUT := 1
+
+.PHONY: run smoke test check lock clean
+
+run: .venv/run.ok
+	@$(BIN)/python -m local.run
+
+smoke: .venv/run.ok
+	@$(BIN)/python -m local.run --smoke
+
+# USERDB=sqlite leaves MariaDB out; ARGS are pytest's, e.g. ARGS='-m "not gate and not chain"' for the fast ones.
+test: .venv/test.ok $(if $(filter sqlite,$(USERDB)),,.venv/mysql.ok)
+	@$(BIN)/python -m local.programs >/dev/null
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/test.ok
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	DJANGO_SECRET_KEY=of-the-type-check-only $(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Lock files are made anew, with hashes, from pyproject.toml.
+lock: .venv/test.ok
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --extra gateway --extra bridge --extra local pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --extra gateway --extra bridge --extra local --group dev pyproject.toml -o requirements/test.txt
+
+clean:
+	@printf 'Remove var/ with its database, messages and secrets? [y/N] '; read answer; \
+	  if [ "$$answer" = y ]; then rm -rf var; echo removed; else echo kept; fi
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "install venv: apt-get install python3-venv"; rm -rf .venv; exit 1; }
+
+.venv/run.ok: .venv/bin/python pyproject.toml requirements/run.txt
+	@echo "installing the chain's packages into .venv"
+	@$(BIN)/pip install --quiet --require-hashes -r requirements/run.txt
+	@$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+.venv/test.ok: .venv/run.ok requirements/test.txt
+	@echo "installing what the tests need into .venv"
+	@$(BIN)/pip install --quiet --require-hashes -r requirements/test.txt
+	@touch $@
+
+.venv/mysql.ok: .venv/run.ok requirements/mysql.txt
+	@$(BIN)/python -m local.mysql
+	@touch $@
