@@ -1,15 +1,28 @@
-"""The version of what runs, for `--version`, the landing page and `mission_build_info`."""
+"""The version of what runs, for `--version`, the landing page and `mission_build_info`.
 
-from importlib import metadata
+Nothing heavy is imported before it is needed: a tenant's `gateway-client run` starts for each simulation.
+"""
 
-from prometheus_client import REGISTRY, CollectorRegistry, Info
+from functools import cache
+from typing import TYPE_CHECKING
 
-try:
-    VERSION = metadata.version("mission-monitor")
-except metadata.PackageNotFoundError:  # a source tree on the path that was never installed
-    VERSION = "0+unknown"
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 
-def expose_build_info(registry: CollectorRegistry = REGISTRY) -> None:
+@cache
+def version() -> str:
+    """Return the installed distribution's version, `0+unknown` for a source tree that was never installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("mission-monitor")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+def expose_build_info(registry: "CollectorRegistry | None" = None) -> None:
     """Register `mission_build_info{version}`, the constant 1 (the Prometheus convention for build information)."""
-    Info("mission_build", "Version of the running program.", registry=registry).info({"version": VERSION})
+    from prometheus_client import REGISTRY, Info
+
+    Info("mission_build", "Version of the running program.", registry=registry or REGISTRY).info({"version": version()})

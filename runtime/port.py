@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import make_wsgi_app
 
-from runtime.build import VERSION
+from runtime.build import version
 from runtime.flags import Address
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def _landing(name: str) -> str:
     title = html.escape(name)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
-        f"<body><h1>{title}</h1><p>Mission Monitor {html.escape(VERSION)}</p><ul>{links}</ul></body></html>\n"
+        f"<body><h1>{title}</h1><p>Mission Monitor {html.escape(version())}</p><ul>{links}</ul></body></html>\n"
     )
 
 
