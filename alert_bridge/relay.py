@@ -77,6 +77,7 @@ class Relay:
             try:
                 self.step()
             except (DatabaseError, UserdbAway) as error:
+                health.UP.set(0)
                 log.error("userdb away", extra={"error": str(error)})
                 connections[alias()].close()
             self.stop.wait(POLL)

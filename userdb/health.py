@@ -37,6 +37,7 @@ def require_migrated() -> None:
         connection.close()
     if plan:
         raise SettingsError(f"userdb lacks {len(plan)} migrations: {CURE}")
+    UP.set(1)
 
 
 def cure(error: Exception) -> str:

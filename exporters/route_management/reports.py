@@ -21,6 +21,7 @@ from exporters.route_management.reporters import reporter
 from runtime.bodies import BodyTooLarge, BodyUnreadable, read_body
 from runtime.closed_sets import FAILURE_TYPES, UNKNOWN
 from runtime.settings import SettingsError, env_text
+from userdb import health
 from userdb.models import ReporterToken
 from userdb.router import alias
 from userdb.transactions import UserdbAway
@@ -75,6 +76,7 @@ def _refuse(status: int, result: str, text: str, tenant: str = UNKNOWN, **header
 
 def _away(error: Exception, tenant: str = UNKNOWN) -> HttpResponse:
     connections[alias()].close()
+    health.UP.set(0)
     log.error("userdb away", extra={"error": str(error)})
     return _refuse(503, "unavailable", "userdb is out of reach", tenant, **{"Retry-After": "5"})
 
@@ -106,6 +108,7 @@ def _answer(request: HttpRequest, parse: Parse) -> HttpResponse:
 def _kept(token: ReporterToken, report: Report) -> HttpResponse:
     tenant, events = token.tenant.name, report.events
     accepted = rows.keep(token, events) if events else 0
+    health.UP.set(1)
     duplicates = len(events) - accepted
     for result, count in (("accepted", accepted), ("duplicate", duplicates), ("rejected", len(report.rejected))):
         RECEIVED.labels(tenant, result).inc(count)
