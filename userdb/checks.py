@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections
+from django.db import connections, router
 
 from userdb.router import alias
 
@@ -56,3 +57,22 @@ def check_character_set(databases: Sequence[str] | None = None, **_: Any) -> lis
             id="userdb.E001",
         )
     ]
+
+
+@register()
+def check_host_settings(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
+    """Fail where a host project's settings would send rows to the wrong database, or times that are not UTC."""
+    from userdb.models import MonitorEvent
+
+    name = alias()
+    if name not in connections:
+        hint = "Add it to DATABASES, or name in USERDB_ALIAS the one that holds userdb."
+        return [Error(f"There is no database {name!r}, where userdb's tables are.", hint=hint, id="userdb.E002")]
+    found: list[CheckMessage] = []
+    if {router.db_for_read(MonitorEvent), router.db_for_write(MonitorEvent)} != {name}:
+        hint = 'Put "userdb.router.UserdbRouter" first in DATABASE_ROUTERS.'
+        found.append(Error(f"Rows of userdb would not go to the database {name!r}.", hint=hint, id="userdb.E003"))
+    if not settings.USE_TZ or connections[name].settings_dict["TIME_ZONE"] not in (None, "UTC"):
+        hint = f"Set USE_TZ = True, and no TIME_ZONE in DATABASES[{name!r}]; the site's own TIME_ZONE is free."
+        found.append(Error("Times would not be written to userdb in UTC.", hint=hint, id="userdb.E004"))
+    return found

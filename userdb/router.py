@@ -21,4 +21,7 @@ class UserdbRouter:
     db_for_write = db_for_read
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
-        return db == alias() if app_label == "userdb" else None
+        if app_label == "userdb":
+            return db == alias()
+        # the database is the admin service's too: a host project's users and sessions would meet those of its own
+        return False if db == alias() != "default" else None
