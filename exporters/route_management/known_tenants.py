@@ -11,7 +11,7 @@ from userdb.router import alias
 
 log = logging.getLogger(__name__)
 REFRESH = 30.0
-"""Seconds after which the names are read again, in a thread of its own: no request waits for userdb."""
+"""Seconds after which the names are read again, in a thread of its own: no request but a process' first waits for userdb."""
 
 _lock = threading.Lock()
 _names: frozenset[str] = frozenset()
@@ -19,8 +19,13 @@ _read_at = float("-inf")
 
 
 def names() -> frozenset[str]:
-    """Return the names as last read; starts reading them again when they are old."""
+    """Return the names as last read, reading them when nobody has; starts reading them again when they are old."""
     global _read_at
+    if _read_at == float("-inf"):
+        with _lock:  # a host project has no start at which to read: its first requests must not count as unknown
+            if _read_at == float("-inf"):
+                _read_if_there()
+                _read_at = time.monotonic()
     if time.monotonic() - _read_at >= REFRESH and _lock.acquire(blocking=False):
         try:
             if time.monotonic() - _read_at >= REFRESH:
@@ -31,11 +36,16 @@ def names() -> frozenset[str]:
     return _names
 
 
-def _refresh() -> None:
+def _read_if_there() -> None:
     try:
         read()
     except (DatabaseError, InterfaceError) as error:
         log.warning("tenants can't be read", extra={"error": str(error)})
+
+
+def _refresh() -> None:
+    try:
+        _read_if_there()
     finally:
         connections[alias()].close()
 
