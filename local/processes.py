@@ -18,6 +18,7 @@ from pathlib import Path
 import requests
 
 from local.places import LOGS, VAR
+from runtime.settings import SettingsError
 
 STOP_SECONDS = 9.0
 _OWN = ("USERDB_", "DJANGO_", "WEBHOOK_", "GATEWAY_", "TENANT")
@@ -45,13 +46,13 @@ def _escaped(text: str) -> str:
 
 
 def _section(program: Program) -> str:
-    environment = ",".join(f"{name}={shlex.quote(value)}" for name, value in program.environment.items())
+    environment = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
     restart = "unexpected" if program.once else "true"
     return (
         f"[program:{program.name}]\n"
         f"command={_escaped(shlex.join([*_TIED, *program.command]))}\n"
         f"environment={_escaped(environment)}\n"
-        f"stdout_logfile={_escaped(str(program.log))}\n"
+        f"stdout_logfile={program.log}\n"
         "redirect_stderr=true\nstdout_logfile_maxbytes=20MB\nstdout_logfile_backups=1\n"
         f"autorestart={restart}\nstartsecs=0\nstartretries=100\n"
         "stopasgroup=true\nkillasgroup=true\nstopwaitsecs=6\n"
@@ -61,8 +62,8 @@ def _section(program: Program) -> str:
 def _configuration(programs: Sequence[Program]) -> str:
     names = ",".join(program.name for program in programs)
     head = (
-        f"[supervisord]\nnodaemon=true\nuser={_user()}\nlogfile={_escaped(str(LOGS / 'supervisord.log'))}\n"
-        f"pidfile={_escaped(str(VAR / 'supervisord.pid'))}\nchildlogdir={_escaped(str(LOGS))}\n\n"
+        f"[supervisord]\nnodaemon=true\nuser={_user()}\nlogfile={LOGS / 'supervisord.log'}\n"
+        f"pidfile={VAR / 'supervisord.pid'}\nchildlogdir={LOGS}\n\n"
     )
     # one group is stopped as a whole, not one program after the other
     return head + f"[group:chain]\nprograms={names}\n\n" + "\n".join(map(_section, programs))
@@ -80,6 +81,8 @@ class Processes:
         self._supervisord: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Processes":
+        if "%" in str(LOGS):
+            raise SettingsError(f"{LOGS}: supervisord can't write into a path with a %: set LOCAL_VAR to another one")
         LOGS.mkdir(parents=True, exist_ok=True)
         for program in self.programs:
             program.log.write_bytes(b"")  # a log of this run alone, so that its end explains a failure
