@@ -42,8 +42,10 @@ def check_packet_limit(databases: Sequence[str] | None = None, **_: Any) -> list
 @register(Tags.database)
 def check_character_set(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Fail where texts of the world would be refused: MariaDB's default is latin1, which holds no Chinese (seen: a 503)."""
+    if not databases or alias() not in databases:
+        return []
     connection = connections[alias()]
-    if not databases or alias() not in databases or connection.vendor != "mysql":
+    if connection.vendor != "mysql":
         return []
     with connection.cursor() as cursor:
         cursor.execute("SELECT DATABASE(), @@character_set_database")

@@ -19,8 +19,8 @@ HOME = _SOURCE if (_SOURCE / "manage.py").exists() else Path.cwd()
 DEFAULT_URL = "sqlite:///var/userdb.sqlite3"
 # a lost fsync would break "nothing accepted is lost", hence FULL; with WAL readers and the one writer go on together
 _SQLITE_INIT = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
-# MariaDB waits 50 s for a lock by default; a webhook has 6 s in all
-_MYSQL_INIT = "SET SESSION innodb_lock_wait_timeout=2"
+# MariaDB waits 50 s for a lock by default; a webhook has 6 s in all. Without strict mode what is too long is cut silently
+_MYSQL_INIT = "SET SESSION innodb_lock_wait_timeout=2, sql_mode=CONCAT(@@SESSION.sql_mode, ',STRICT_TRANS_TABLES')"
 
 
 def sqlite_path() -> Path | None:
@@ -28,6 +28,8 @@ def sqlite_path() -> Path | None:
     parsed = _parsed()
     if parsed["ENGINE"] != "django.db.backends.sqlite3":
         return None
+    if parsed["NAME"] in ("", ":memory:"):
+        raise SettingsError("USERDB_URL names no file: several processes share userdb; write sqlite:///path")
     return HOME / str(parsed["NAME"])
 
 
@@ -51,6 +53,8 @@ def database() -> dict[str, Any]:
         parsed["NAME"] = f"file:{quote(str(path))}?mode=rw"
         parsed["OPTIONS"] = {"timeout": 2, "transaction_mode": "IMMEDIATE", "init_command": _SQLITE_INIT}
     elif parsed["ENGINE"] == "django.db.backends.mysql":
+        if not parsed["NAME"]:
+            raise SettingsError("USERDB_URL names no database: write mysql://user:password@host:3306/userdb")
         parsed["OPTIONS"] = {
             "charset": "utf8mb4",
             "isolation_level": "read committed",
@@ -60,6 +64,9 @@ def database() -> dict[str, Any]:
             "write_timeout": 10,
             **parsed.get("OPTIONS", {}),
         }
+        parsed["TEST"] = {
+            "CHARSET": "utf8mb4"
+        }  # a host project's tests make a database, by default in latin1 on MariaDB
     else:
         raise SettingsError("USERDB_URL: only sqlite:// and mysql:// are supported")
     parsed |= {"CONN_MAX_AGE": 300, "CONN_HEALTH_CHECKS": True, "ATOMIC_REQUESTS": False}
