@@ -1,0 +1,171 @@
+"""A host project that took the steps of docs/adopting.md: its tables, its calls of old, its requests, its reports."""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from tests.adopting.conftest import Platform, Start
+
+EVENT = "from userdb.models import MonitorEvent; e = MonitorEvent.objects.latest('id'); "
+
+
+class _Pod(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(404 if "missing" in self.path else 200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def pod() -> Iterator[str]:
+    """A tenant's pod that answers."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Pod) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_userdbs_tables_are_in_userdb_alone(platform: Platform) -> None:
+    assert not {name for name in platform.tables("default") if name.startswith("userdb_")}
+    assert "auth_user" in platform.tables("default")
+    ours = platform.tables("userdb")
+    assert {name for name in ours if not name.startswith("userdb_")} == {"django_migrations"}
+    assert "userdb_monitorevent" in ours
+
+
+def test_its_checks_pass(platform: Platform) -> None:
+    said = platform.manage("check", "--database", "default", "--database", "userdb", "--fail-level=WARNING")
+    assert "no issues" in said
+
+
+def test_no_migration_is_missing(platform: Platform) -> None:
+    assert "No changes detected" in platform.manage("makemigrations", "--check", "--dry-run")
+
+
+def test_its_own_tests_run(platform: Platform) -> None:
+    assert "OK" in platform.manage("test", "--no-input")
+
+
+def test_a_row_of_old_is_written_unchanged(platform: Platform) -> None:
+    said = platform.python(
+        "from monitoring.events import note_failure\n"
+        f"note_failure('did not converge', {{'case': 'ieee13'}}); {EVENT}"
+        "print(e.event_type, e.source, e.level, e.tenant, e.message, e.detail)"
+    )
+    assert said == "gateway scheduler error unknown did not converge {'case': 'ieee13'}"
+
+
+def test_a_row_in_plain_sql_is_written_with_utc_times(platform: Platform) -> None:
+    said = platform.python(
+        "from datetime import UTC, datetime; from monitoring.events import note_failure_in_sql\n"
+        f"note_failure_in_sql('in SQL', {{'case': '测试'}}); {EVENT}"
+        "age = datetime.now(UTC) - e.created_at\n"
+        "print(e.message, e.detail['case'], abs(age.total_seconds()) < 60, e.created_at == e.received_at)"
+    )
+    assert said == "in SQL 测试 True True"
+
+
+def test_a_row_may_name_its_tenant_and_failure(platform: Platform) -> None:
+    said = platform.python(
+        "from monitoring.events import note_failure_of\n"
+        f"note_failure_of('alpha', 'flow', 'diverged'); {EVENT} print(e.tenant, e.task, e.failure_type)"
+    )
+    assert said == "alpha flow simulator_error"
+
+
+def test_a_row_survives_the_rollback_of_the_hosts_own_transaction(platform: Platform) -> None:
+    said = platform.python(
+        "from django.db import transaction; from monitoring.events import note_failure\n"
+        "with transaction.atomic():\n"
+        "    note_failure('kept', {}); transaction.set_rollback(True)\n"
+        f"{EVENT} print(e.message)"
+    )
+    assert said == "kept"
+
+
+def test_a_change_of_a_containers_health_is_an_event(platform: Platform, pod: str) -> None:
+    said = platform.python(
+        "from route_management.container_health import check; from userdb.models import MonitorEvent\n"
+        "before = MonitorEvent.objects.count()\n"
+        f"for url in ('http://127.0.0.1:1', 'http://127.0.0.1:1', {pod!r}): check('alpha', 'alpha-0', url)\n"
+        "rows = MonitorEvent.objects.order_by('id')[before:]\n"
+        "print(*[(e.event_type, e.tenant, e.level, e.message) for e in rows], sep='\\n')"
+    )
+    assert said.splitlines() == [
+        "('container', 'alpha', 'error', 'alpha-0 does not answer')",
+        "('container', 'alpha', 'info', 'alpha-0 answers again')",
+    ]
+
+
+def test_its_pages_change_a_threshold_and_leave_a_trace(platform: Platform) -> None:
+    said = platform.python(
+        "from monitoring.thresholds import change; from userdb.models import AlertPolicy, AuditEntry\n"
+        "change('repeated_failures', 'alpha', 5, 'zhang'); change('repeated_failures', 'alpha', 7, 'zhang')\n"
+        "rows = AlertPolicy.objects.filter(policy='repeated_failures').order_by('tenant')\n"
+        "print([(r.tenant, r.threshold) for r in rows])\n"
+        "print([(a.by, a.action, a.new['threshold']) for a in AuditEntry.objects.order_by('id')])\n"
+    )
+    assert said.splitlines() == ["[('*', 3.0), ('alpha', 7.0)]", "[('zhang', 'add', 5), ('zhang', 'change', 7)]"]
+
+
+def test_requests_through_its_gateway_are_counted_by_tenant(platform: Platform, start: Start, pod: str) -> None:
+    platform.extra = {"POD_URL": pod}
+    site = start(platform)
+    paths = ("/pods/alpha/run", "/pods/alpha/missing", "/pods/nobody/run")
+    assert [site.get(path) for path in paths] == [200, 404, 200]
+    assert site.sample('mission_gateway_requests_total{code="2xx",tenant="alpha"}') == 1
+    assert site.sample('mission_gateway_requests_total{code="4xx",tenant="alpha"}') == 1
+    assert site.sample('mission_gateway_requests_total{code="2xx",tenant="unknown"}') == 1
+
+
+def test_a_pod_that_is_gone_is_a_failed_request(platform: Platform, start: Start) -> None:
+    platform.extra = {"POD_URL": "http://127.0.0.1:1"}
+    site = start(platform)
+    assert site.get("/pods/alpha/run") == 502
+    assert site.sample('mission_gateway_request_failures_total{reason="refused",tenant="alpha"}') == 1
+
+
+def post(url: str, body: dict[str, Any], token: str = "") -> tuple[int, dict[str, Any]]:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+EXCEPTION = {
+    "container_id": "4f6a", "service_name": "power-flow", "exception_type": "SolverError",
+    "exception_message": "did not converge", "severity": "critical", "timestamp": "2026-01-05T09:00:00", "source": "runner",
+}  # fmt: skip
+
+
+def test_a_report_of_old_is_taken_at_its_path_of_old(platform: Platform, start: Start) -> None:
+    token = platform.python(
+        "from userdb import tokens; from userdb.models import Tenant\n"
+        "print(tokens.create(Tenant.objects.get(name='alpha'), 'tests')[0])"
+    )
+    site = start(platform)
+    url = f"{site.url}/api/exceptions/report/"
+    assert post(url, {"exceptions": [EXCEPTION]}, token) == (200, {"accepted": 1, "duplicates": 0, "rejected": []})
+    assert post(url, {"exceptions": [EXCEPTION]}, token) == (200, {"accepted": 0, "duplicates": 1, "rejected": []})
+    said = platform.python(f"{EVENT} print(e.tenant, e.task, e.failure_type, e.level, e.source, e.message)")
+    assert said == "alpha power-flow exception critical runner SolverError: did not converge"
+    assert site.sample('mission_reports_received_total{result="accepted",tenant="alpha"}') == 1
+
+
+def test_a_report_without_a_token_is_refused(platform: Platform, start: Start) -> None:
+    site = start(platform)
+    assert post(f"{site.url}/api/exceptions/report/", {"exceptions": [EXCEPTION]})[0] == 401
