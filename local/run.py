@@ -224,6 +224,7 @@ def run(smoke: bool) -> int:
     say(f"userdb: {environment['USERDB_URL'].rpartition('@')[2]}")
     _migrate(environment)
     _seed(environment, ports, tenant)
+    seed.write_environment(VAR / "environment", environment)
     configuration.write_prometheus(ports, tenant)
     configuration.write_alertmanager(ports)
     witness = Witness(ports, tenant, VAR / "log" / "sample.log")

@@ -5,6 +5,7 @@ Rows that are there already stay as they are: a second run goes on with what a p
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from django.contrib.auth import get_user_model
@@ -83,10 +84,15 @@ def tenant_environment(tenant: str, ports: Ports) -> dict[str, str]:
 
 
 def write_tenant_environment(tenant: str, ports: Ports) -> Path:
-    """Write a file that a person sources to act as the tenant; return its path."""
-    file = TENANTS / tenant / "environment"
-    values = tenant_environment(tenant, ports) | {"PATH": f"{Path(sys.executable).parent}:$PATH"}
-    lines = [f"export {name}={value if name == 'PATH' else shlex.quote(value)}\n" for name, value in values.items()]
+    """Write the file that makes a shell act as the tenant; return its path."""
+    return write_environment(TENANTS / tenant / "environment", tenant_environment(tenant, ports))
+
+
+def write_environment(file: Path, values: Mapping[str, str]) -> Path:
+    """Write a file to source: these variables, and the commands of the virtual environment on PATH."""
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in values.items()]
+    lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"\n')
     file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)  # USERDB_URL may hold a password
     file.write_text("".join(lines))
     return file
