@@ -2,26 +2,33 @@
 
 A claim is taken with a token; the token is checked and the lease renewed right before each send, in the transaction that
 writes the attempt's row; a result is recorded only by the holder of the claim. So each message that may have gone out twice
-is named by an attempt's row: `unknown`, or `after_lease`. Lock order: the identity first, then its notification.
+is named by an attempt's row: `unknown`, or `after_lease`. Lock order: the identity first, then its notification; `take` and
+`start` lock notifications alone and wait for no identity, so no circle of waiting can close.
 """
 
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from alert_bridge.channels.base import SEND_DEADLINE, DeliveryError, PermanentError, Receipt
+from alert_bridge.channels.base import DeliveryError, PermanentError, Receipt, send_deadline
 from alert_bridge.retry import next_try
+from runtime.settings import env_number
 from userdb import clock
-from userdb.models import AlertIdentity, Channel, DeliveryAttempt, Notification
+from userdb.models import AlertIdentity, AlertTransition, Channel, DeliveryAttempt, Notification
 from userdb.transactions import in_transaction
 
-LEASE = timedelta(seconds=4 * SEND_DEADLINE)
-"""At least three times the total deadline of a send (DESIGN 4.2)."""
-
 BATCH = 10
+_ROWS = 100
+"""The most rows that one transaction of the relay changes."""
 _State, _Outcome = Notification.State, DeliveryAttempt.Outcome
+
+
+def lease() -> timedelta:
+    """Return how long a claim holds (RELAY_LEASE, seconds): four times the deadline of a send, three times at least."""
+    deadline = send_deadline()
+    return timedelta(seconds=env_number("RELAY_LEASE", 4 * deadline, 3 * deadline, 3600.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +49,18 @@ class Start:
     firing_was_told: bool
 
 
-def take(channel: int, batch: int = BATCH) -> list[Claim]:
-    """Claim up to `batch` due notifications of a channel, oldest first; what another relay is taking is passed over."""
-    return in_transaction(lambda: _take(channel, batch))
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a result was recorded as."""
+
+    state: str | None
+    """The notification's new state; None: the claim was lost meanwhile, the attempt's row says so."""
+    at: datetime
+    """By userdb's clock."""
 
 
-def _take(channel: int, batch: int) -> list[Claim]:
-    now = clock.now()
+def _ready(now: datetime) -> QuerySet[Notification]:
+    """Return what may be claimed: due or forsaken, and nothing earlier of its identity and channel waits."""
     due = Q(state=_State.OWED, due_at__lte=now) | Q(state=_State.SENDING, claimed_until__lt=now)
     earlier = Notification.objects.filter(
         identity=OuterRef("identity"),
@@ -56,18 +68,37 @@ def _take(channel: int, batch: int) -> list[Claim]:
         pk__lt=OuterRef("pk"),
         state__in=Notification.WAITING,
     )
-    rows = Notification.objects.filter(due, ~Exists(earlier), channel=channel).order_by("pk")
+    return Notification.objects.filter(due, ~Exists(earlier))
+
+
+def waiting_channels() -> list[Channel]:
+    """Return the enabled channels for which `take` would find something. Read without locks: `take` looks again."""
+    waiting = _ready(clock.now()).filter(channel=OuterRef("pk"))
+    return list(Channel.objects.filter(Exists(waiting), enabled=True).order_by("pk"))
+
+
+def take(channel: int, batch: int = BATCH) -> list[Claim]:
+    """Claim up to `batch` due notifications of a channel, oldest first; what another relay is taking is passed over."""
+    return in_transaction(lambda: _take(channel, batch))
+
+
+def _take(channel: int, batch: int) -> list[Claim]:
+    now = clock.now()
+    rows = _ready(now).filter(channel=channel).order_by("pk")
     found = list(rows.select_for_update(skip_locked=True).only("pk", "state")[:batch])
     if not found:
         return []
     token, ids = secrets.token_hex(16), [row.pk for row in found]
-    Notification.objects.filter(pk__in=ids).update(state=_State.SENDING, claim=token, claimed_until=now + LEASE)
-    forsaken = [row.pk for row in found if row.state == _State.SENDING]
+    Notification.objects.filter(pk__in=ids).update(state=_State.SENDING, claim=token, claimed_until=now + lease())
+    _mark_unknown([row.pk for row in found if row.state == _State.SENDING])
+    return [Claim(pk, token) for pk in ids]
+
+
+def _mark_unknown(forsaken: list[int]) -> None:
+    """Say of tries under way that whoever made them died or was paused past its lease: the message may have arrived."""
     if forsaken:
-        # whoever held it died or was paused past its lease: its message may have arrived
         tries = DeliveryAttempt.objects.filter(notification__in=forsaken, outcome=_Outcome.STARTED)
         tries.update(outcome=_Outcome.UNKNOWN)
-    return [Claim(pk, token) for pk in ids]
 
 
 def start(claim: Claim, relay: str) -> Start | None:
@@ -83,8 +114,17 @@ def _held(claim: Claim) -> Notification | None:
 
 
 def _start(claim: Claim, relay: str) -> Start | None:
-    notification = _held(claim)
-    if notification is None:
+    held = _held(claim)
+    if held is None:
+        return None
+    # read apart from the lock, which would spread over the joined rows; all that a message needs, so that nothing is
+    # asked of userdb between the claim's renewal and the send
+    notification = Notification.objects.select_related("channel", "alert__identity").get(pk=held.pk)
+    if not notification.channel.enabled:
+        _finish(notification, _State.VOID, "channel_disabled")
+        return None
+    if _superseded(notification):
+        _finish(notification, _State.VOID, "superseded")
         return None
     firing_was_told = True
     if notification.kind == Notification.Kind.RESOLVED:
@@ -96,7 +136,7 @@ def _start(claim: Claim, relay: str) -> Start | None:
             _finish(notification, _State.VOID, "firing_not_delivered")
             return None
     notification.attempts += 1
-    notification.claimed_until = clock.now() + LEASE
+    notification.claimed_until = clock.now() + lease()
     notification.save(update_fields=["attempts", "claimed_until"])
     number = notification.attempts
     DeliveryAttempt.objects.create(notification=notification, number=number, relay=relay)
@@ -108,14 +148,14 @@ def _finish(notification: Notification, state: str, reason: str = "") -> None:
     notification.save(update_fields=["state", "reason", "claim", "claimed_until", "due_at", "delivered_at"])
 
 
-def delivered(start: Start, receipt: Receipt, milliseconds: int) -> bool:
-    """Record that the destination took it; False when the claim was lost meanwhile (the attempt's row says so)."""
+def delivered(start: Start, receipt: Receipt, milliseconds: int) -> Recorded:
+    """Record that the destination took it. Called again after a lost answer of userdb it changes nothing."""
     outcome = {"outcome": _Outcome.DELIVERED, "status": receipt.status[:32], "answer": receipt.answer}
-    return in_transaction(lambda: _record(start, outcome, milliseconds, None, 0.0) is not None)
+    return in_transaction(lambda: _record(start, outcome, milliseconds, None, 0.0))
 
 
-def failed(start: Start, error: DeliveryError, milliseconds: int, chance: float) -> str | None:
-    """Record a failed try; return the notification's new state, None when the claim was lost meanwhile."""
+def failed(start: Start, error: DeliveryError, milliseconds: int, chance: float) -> Recorded:
+    """Record a failed try. Called again after a lost answer of userdb it changes nothing."""
     outcome = {
         "outcome": _Outcome.PERMANENT if isinstance(error, PermanentError) else _Outcome.TEMPORARY,
         "reason": error.reason,
@@ -127,21 +167,24 @@ def failed(start: Start, error: DeliveryError, milliseconds: int, chance: float)
 
 def _record(
     start: Start, outcome: dict[str, str], milliseconds: int, error: DeliveryError | None, chance: float
-) -> str | None:
+) -> Recorded:
     # lock order everywhere: the identity first, then its notifications
     AlertIdentity.objects.select_for_update().filter(pk=start.notification.identity_id).first()
     notification = _held(start.claim)
-    DeliveryAttempt.objects.filter(notification=start.claim.notification, number=start.attempt).update(
-        milliseconds=milliseconds, after_lease=notification is None, **outcome
-    )
-    if notification is None:
-        return None
     now = clock.now()
+    tries = DeliveryAttempt.objects.filter(notification=start.claim.notification, number=start.attempt)
+    # a try that has its outcome was recorded by ourselves: the commit arrived, its answer did not
+    unfinished = tries.filter(outcome__in=(_Outcome.STARTED, _Outcome.UNKNOWN))
+    if not unfinished.update(milliseconds=milliseconds, after_lease=notification is None, **outcome):
+        rows = Notification.objects.filter(pk=start.claim.notification)
+        return Recorded(rows.values_list("state", flat=True).first(), now)
+    if notification is None:
+        return Recorded(None, now)
     if error is None:
         notification.delivered_at = now
         _finish(notification, _State.DELIVERED)
         AlertIdentity.objects.filter(pk=notification.identity_id).update(last_told_at=now)
-        return str(notification.state)
+        return Recorded(str(notification.state), now)
     wait = None if isinstance(error, PermanentError) else next_try(notification.attempts, error.retry_after, chance)
     if wait is None:
         _finish(notification, _State.DEAD, error.reason)
@@ -150,15 +193,13 @@ def _record(
     else:
         notification.due_at = now + wait
         _finish(notification, _State.OWED, error.reason)
-    return str(notification.state)
+    return Recorded(str(notification.state), now)
 
 
 def _superseded(notification: Notification) -> bool:
-    """Return whether a later episode was opened while it was being sent: intake voids only what nobody is sending."""
-    later = Notification.objects.filter(
-        identity=notification.identity_id, channel=notification.channel_id, pk__gt=notification.pk
-    )
-    return later.filter(kind=Notification.Kind.FIRING).exclude(alert=notification.alert_id).exists()
+    """Return whether a later episode was opened since it was claimed: intake voids only what nobody has claimed."""
+    opened = AlertTransition.objects.filter(identity=notification.identity_id, kind=AlertTransition.Kind.FIRING)
+    return notification.alert is not None and opened.filter(alert__number__gt=notification.alert.number).exists()
 
 
 def give_back(claims: list[Claim]) -> None:
@@ -169,9 +210,19 @@ def give_back(claims: list[Claim]) -> None:
 
 
 def void_of_disabled() -> int:
-    """Set what is owed to disabled channels to void and return how many that were."""
-    if not Notification.objects.filter(channel__enabled=False, state=_State.OWED).exists():
+    """Set what waits for disabled channels to void and return how many that were, at most 100 a call.
+
+    What another process is sending just now is its own to record; what it has forsaken is not.
+    """
+    forsaken = Q(state=_State.SENDING, claimed_until__lt=clock.now())
+    waits = Q(state__in=(_State.UNCONFIRMED, _State.OWED)) | forsaken
+    rows = Notification.objects.filter(waits, channel__enabled=False)
+    if not rows.exists():
         return 0
-    disabled = list(Channel.objects.filter(enabled=False).values_list("pk", flat=True))
-    rows = Notification.objects.filter(channel__in=disabled, state=_State.OWED)
-    return in_transaction(lambda: rows.update(state=_State.VOID, reason="channel_disabled"))
+    return in_transaction(lambda: _void(list(rows.order_by("pk").values_list("pk", "state")[:_ROWS]), waits))
+
+
+def _void(found: list[tuple[int, str]], waits: Q) -> int:
+    rows = Notification.objects.filter(waits, pk__in=[pk for pk, _ in found])
+    _mark_unknown([pk for pk, state in found if state == _State.SENDING])
+    return rows.update(state=_State.VOID, reason="channel_disabled", claim="", claimed_until=None)

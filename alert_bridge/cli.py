@@ -10,16 +10,21 @@ from runtime import logs
 from runtime.build import expose_build_info
 from runtime.flags import add_listen_flag, add_log_flags, add_version, exit_codes, stop_on_signals
 from runtime.port import MetricsPort
+from runtime.settings import SettingsError
 
 
 def _django() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alert_bridge.settings")
     import django
+    from django.core.exceptions import ImproperlyConfigured
 
     from userdb.health import require_migrated
 
-    django.setup()
-    require_migrated()
+    try:
+        django.setup()
+        require_migrated()
+    except ImproperlyConfigured as error:  # a driver that is not installed, a setting that Django refuses
+        raise SettingsError(" ".join(str(error).split())) from error
 
 
 def web(arguments: argparse.Namespace) -> int:
@@ -56,11 +61,13 @@ def web(arguments: argparse.Namespace) -> int:
 def relay(arguments: argparse.Namespace) -> int:
     """Send what is owed until told to stop."""
     _django()
-    from alert_bridge import checks
+    from alert_bridge import checks, claims, message
     from alert_bridge.relay import Relay
     from userdb import health
 
     checks.require_secret_keys()
+    claims.lease()
+    message.bridge_url()
     worker = Relay(stop_on_signals())
     readiness = {"userdb": health.trouble, "channel secrets": checks.secrets_trouble, "rounds": worker.trouble}
     MetricsPort("alert-bridge relay", arguments.web_listen_address, readiness).start()

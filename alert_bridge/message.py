@@ -5,9 +5,11 @@ from typing import Any
 
 from alert_bridge.channels.base import Message
 from runtime.settings import env_text
-from userdb.models import Alert, Notification
+from userdb.models import Alert, AlertIdentity, Notification
 
 DOCUMENT_VERSION = "1"
+_TITLE, _PARAGRAPH, _VALUE = 250, 5_000, 500
+"""Characters that a person is shown of a title, an annotation, a label; `document` holds them whole."""
 
 
 def bridge_url() -> str:
@@ -34,9 +36,10 @@ def write(notification: Notification, firing_was_told: bool) -> Message:
     url = f"{bridge_url()}/admin/userdb/alert/{alert.pk}/change/"
     summary = alert.annotations.get("summary", "")
     verb = _verb(notification, alert, firing_was_told)
-    title = f"[{verb}] {identity.alertname or identity.fingerprint}" + (f": {summary}" if summary else "")
+    # one line: it becomes a subject
+    title = _cut(" ".join(f"[{verb}] {_name(identity)}{': ' if summary else ''}{summary}".split()), _TITLE)
     ends = _iso(alert.ends_at) or "not known" if resolved else None
-    text = _text(alert, identity.labels, verb, ends, url)
+    text = _text(alert, f"{verb}: {_name(identity)}", ends, url)
     document: dict[str, Any] = {
         "version": DOCUMENT_VERSION,
         "key": notification.key,
@@ -55,20 +58,32 @@ def write(notification: Notification, firing_was_told: bool) -> Message:
         "caused_at": _iso(notification.cause_at),
     }
     # by the notification's own time, so that every try carries the same date
-    return Message(notification.key, notification.kind, title[:300], text, url, document, notification.created_at)
+    return Message(notification.key, notification.kind, title, text, url, document, notification.created_at)
 
 
-def _text(alert: Alert, labels: dict[str, str], verb: str, ends: str | None, url: str) -> str:
-    lines = [alert.annotations.get("summary") or verb, ""]
-    if "description" in alert.annotations:
-        lines += [alert.annotations["description"], ""]
+def _name(identity: AlertIdentity) -> str:
+    """Return what people call the alert; one without a name (its rule has none, or it was posted by hand) by its hash."""
+    name = identity.alertname or f"Alert {identity.fingerprint}"
+    return f"{name} ({identity.tenant})" if identity.tenant else name
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}… (cut: {len(text)} characters in all)"
+
+
+def _text(alert: Alert, first: str, ends: str | None, url: str) -> str:
+    lines = [first, ""]
+    for name in ("summary", "description"):
+        if alert.annotations.get(name):
+            lines += [_cut(alert.annotations[name], _PARAGRAPH), ""]
     lines += [f"Since:  {_iso(alert.starts_at)}"]
     if ends:
         lines += [f"Ended:  {ends}"]
-    lines += ["", "Labels:"] + [f"  {name} = {value}" for name, value in sorted(labels.items())]
+    labels = sorted(alert.identity.labels.items())
+    lines += ["", "Labels:"] + [f"  {name} = {_cut(' '.join(value.split()), _VALUE)}" for name, value in labels]
     lines += ["", f"Who was told, and when: {url}"]
     if alert.generator_url:
-        lines += [f"In Prometheus: {alert.generator_url}"]
-    if "runbook_url" in alert.annotations:
-        lines += [f"What to do: {alert.annotations['runbook_url']}"]
+        lines += [f"In Prometheus: {_cut(alert.generator_url, _PARAGRAPH)}"]
+    if alert.annotations.get("runbook_url"):
+        lines += [f"What to do: {_cut(alert.annotations['runbook_url'], _VALUE)}"]
     return "\n".join(lines) + "\n"

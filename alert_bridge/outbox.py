@@ -103,7 +103,7 @@ class Ledger:
             held = self._holding(number, channel)
             if refired:
                 self._owe(number, channel, "refired")
-            elif not held.firing + held.refired:
+            elif not held.valid:  # never told, or void before it was sent: its channel was off for a while
                 self._owe(number, channel, "firing")
             elif self.identity.repeated and self._repeat_is_due(channel, held):
                 self._owe(number, channel, "repeat")

@@ -101,6 +101,11 @@ def _word(entry: Any) -> AlertWord:
     )
 
 
+def _number(text: str) -> int | str:
+    """Return an integer of JSON; as text where it is longer than Python converts (4,300 digits)."""
+    return int(text) if len(text) <= 4000 else text
+
+
 def _text(value: Any) -> str:
     return clean(value) if isinstance(value, str) else ""
 
@@ -108,7 +113,7 @@ def _text(value: Any) -> str:
 def parse(body: bytes) -> Webhook:
     """Return what the body says; raise UnreadableBody when it is no JSON object. Never raises for anything inside."""
     try:
-        document = json.loads(body)
+        document = json.loads(body, parse_int=_number)
     except (ValueError, RecursionError) as error:
         raise UnreadableBody(f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
@@ -125,4 +130,6 @@ def parse(body: bytes) -> Webhook:
             words.append(_word(entry))
         except ValueError as error:
             odd.append(OddEntry(index, f"alerts[{index}]: {error}"))
+        except RecursionError:  # what was just read is too deep to be written
+            odd.append(OddEntry(index, f"alerts[{index}]: is nested too deep"))
     return Webhook(receiver, group_key, version, words, odd, len(entries))

@@ -11,18 +11,20 @@ import random
 import socket
 import threading
 import time
+import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from prometheus_client import Counter, Gauge, Histogram
 
 from alert_bridge import claims, message
 from alert_bridge.channels import KINDS
 from alert_bridge.channels.base import REASONS, DeliveryError, PermanentError, Receipt, TemporaryError, shown
-from alert_bridge.claims import Claim, Start
+from alert_bridge.claims import Claim, Recorded, Start
 from alert_bridge.retry import pause
-from userdb import clock, health
+from userdb import health
 from userdb.models import Channel
 from userdb.router import alias
 from userdb.secrets import SecretKeyError
@@ -32,7 +34,11 @@ log = logging.getLogger(__name__)
 
 POLL = 0.5
 """Seconds between rounds: what a notification waits on average is half of it."""
-WORKERS = 32
+WORKERS = 256
+"""The most channels that may hang at once before another has to wait. A thread is made when it is needed."""
+_AWAY = 2.0
+"""Seconds between rounds while userdb is away."""
+_TROUBLE = (DatabaseError, InterfaceError, UserdbAway)
 _RECORDING = 300.0
 """Seconds for which a worker tries to record a result while userdb is away."""
 
@@ -74,21 +80,23 @@ class Relay:
     def run(self) -> None:
         """Send until `stop` is set; what is under way is finished first."""
         while not self.stop.is_set():
+            pause = POLL
             try:
                 self.step()
-            except (DatabaseError, UserdbAway) as error:
-                health.UP.set(0)
+            except _TROUBLE as error:
                 log.error("userdb away", extra={"error": str(error)})
+                health.UP.set(0)
                 connections[alias()].close()
-            self.stop.wait(POLL)
+                pause = _AWAY
+            self.stop.wait(pause)
         self._pool.shutdown(wait=True)
         log.info("stopped")
 
     def step(self) -> None:
-        """Start one worker for each enabled channel that has none."""
+        """Start one worker for each channel for which something is due and that has none."""
         close_old_connections()
         claims.void_of_disabled()
-        for channel in Channel.objects.filter(enabled=True).order_by("pk"):
+        for channel in claims.waiting_channels():
             seat = self._seat(channel)
             if (seat.busy is None or seat.busy.done()) and time.monotonic() >= seat.rests_until:
                 seat.busy = self._pool.submit(self._work, channel)
@@ -112,7 +120,7 @@ class Relay:
     def _work(self, channel: Channel) -> None:
         try:
             self.deliver_due(channel)
-        except (DatabaseError, UserdbAway) as error:
+        except _TROUBLE as error:
             log.error("userdb away", extra={"channel": channel.name, "error": str(error)})
         except Exception:
             log.exception("relay worker failed", extra={"channel": channel.name})
@@ -137,42 +145,45 @@ class Relay:
             return 0
         began = time.monotonic()
         try:
-            receipt: Receipt | DeliveryError = send(channel, start)
+            result: Receipt | DeliveryError = send(start)
         except DeliveryError as error:
-            receipt = error
+            result = error
         milliseconds = int((time.monotonic() - began) * 1000)
-        self._record(channel, start, receipt, milliseconds)
+        chance = random.random()  # noqa: S311  (spreads tries, keeps no secret)
+        recorded = self._record(start, result, milliseconds, chance)
+        if isinstance(result, Receipt):
+            self._delivered(channel, start, recorded)
+        else:
+            self._failed(channel, start, result, recorded, chance)
         return 1
 
-    def _record(self, channel: Channel, start: Start, receipt: Receipt | DeliveryError, milliseconds: int) -> None:
+    def _record(self, start: Start, result: Receipt | DeliveryError, milliseconds: int, chance: float) -> Recorded:
         """Record the result, for as long as it takes: a lost record is a message told twice."""
         ends = time.monotonic() + _RECORDING
         while True:
             try:
-                if isinstance(receipt, Receipt):
-                    self._delivered(channel, start, receipt, milliseconds)
-                else:
-                    self._failed(channel, start, receipt, milliseconds)
-                return
-            except (DatabaseError, UserdbAway):
+                if isinstance(result, Receipt):
+                    return claims.delivered(start, result, milliseconds)
+                return claims.failed(start, result, milliseconds, chance)
+            except _TROUBLE:
                 connections[alias()].close()
                 if time.monotonic() >= ends or self.stop.is_set():
                     raise
                 self.stop.wait(1)
 
-    def _delivered(self, channel: Channel, start: Start, receipt: Receipt, milliseconds: int) -> None:
-        kept = claims.delivered(start, receipt, milliseconds)
+    def _delivered(self, channel: Channel, start: Start, recorded: Recorded) -> None:
         seat = self._seat(channel)
         seat.failures, seat.rests_until = 0, 0.0
         NOTIFICATIONS.labels(channel.name, "delivered", "").inc()
-        delay = (clock.now() - start.notification.cause_at).total_seconds()
+        delay = (recorded.at - start.notification.cause_at).total_seconds()
         DELAY.labels(channel.name).observe(max(0.0, delay))
         fields = {"channel": channel.name, "notification": start.notification.pk, "kind": start.notification.kind}
-        log.info("notification delivered", extra={**fields, "delay": f"{delay:.2f}", "claim_kept": kept})
+        log.info(
+            "notification delivered",
+            extra={**fields, "delay": f"{delay:.2f}", "claim_kept": recorded.state is not None},
+        )
 
-    def _failed(self, channel: Channel, start: Start, error: DeliveryError, milliseconds: int) -> None:
-        chance = random.random()  # noqa: S311  (spreads tries, keeps no secret)
-        state = claims.failed(start, error, milliseconds, chance)
+    def _failed(self, channel: Channel, start: Start, error: DeliveryError, recorded: Recorded, chance: float) -> None:
         seat = self._seat(channel)
         if isinstance(error, TemporaryError):
             seat.failures += 1
@@ -180,23 +191,34 @@ class Relay:
         NOTIFICATIONS.labels(channel.name, "failed", error.reason).inc()
         fields = {"channel": channel.name, "notification": start.notification.pk, "reason": error.reason}
         log.warning(
-            "notification not delivered", extra={**fields, "status": error.status, "state": state or "claim lost"}
+            "notification not delivered",
+            extra={**fields, "status": error.status, "state": recorded.state or "claim lost"},
         )
 
 
-def send(channel: Channel, start: Start) -> Receipt:
-    """Send one message through its channel; raise DeliveryError with nothing secret in it."""
+def send(start: Start) -> Receipt:
+    """Send one message through its channel; raise DeliveryError with nothing secret in it, and nothing else."""
+    channel = start.notification.channel
     kind = KINDS[channel.kind]
     try:
-        values = {s.name: s.default for s in kind.settings} | channel.config | channel.secrets
+        given = {s.name: s.default for s in kind.settings} | channel.config | channel.secrets
     except SecretKeyError as error:
         raise TemporaryError("secret_key", str(error)) from error
+    values = {name: str(value) for name, value in given.items()}
     try:
         kind.check(values)
-        receipt = kind.send(values, message.write(start.notification, start.firing_was_told))
     except ValueError as error:
-        raise PermanentError("misconfigured", shown(str(error), values, kind.settings)) from error
+        raise PermanentError("misconfigured", shown(str(error), values, kind.settings)) from None
+    try:
+        receipt = kind.send(values, message.write(start.notification, start.firing_was_told))
     except DeliveryError as error:
-        error.answer = shown(error.answer, values, kind.settings)
-        raise
+        answer = shown(error.answer, values, kind.settings)
+        raise type(error)(error.reason, answer, error.status, error.retry_after) from None
+    except Exception as error:  # noqa: BLE001  (said in the log, kept as the try's result)
+        # a defect of ours must not be tried every few seconds for ever: it counts as a failed try. The error's own text
+        # may hold a secret, its kind and place do not
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        log.error("a message could not be made or sent", extra={"channel": channel.name, "error": text})
+        raise TemporaryError("internal", text) from None
     return Receipt(receipt.status, shown(receipt.answer, values, kind.settings))

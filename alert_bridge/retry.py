@@ -11,7 +11,8 @@ def next_try(attempts: int, retry_after: float | None, chance: float) -> timedel
     """Return how long to wait after `attempts` failed tries (>= 1); None: enough, the notification is dead.
 
     2, 4, 8 ... 256 s, then 5 min: 24 tries take at most 1 h 24 min. `chance` in [0, 1) takes up to half of it away, so that
-    relays don't come back together; what the destination asked for (Retry-After, seconds) is the least, an hour the most.
+    relays don't come back together; what the destination asked for (Retry-After, seconds) is the least, an hour the most
+    (then 24 tries take longer).
     """
     if attempts >= MAX_ATTEMPTS:
         return None
@@ -21,4 +22,5 @@ def next_try(attempts: int, retry_after: float | None, chance: float) -> timedel
 
 def pause(failures: int, chance: float) -> timedelta:
     """Return how long a channel rests after `failures` temporary failures in a row: 1, 2, 4 ... 60 s, less up to half."""
-    return timedelta(seconds=min(_CHANNEL_LONGEST, 2.0 ** (failures - 1)) * (1 - chance / 2))
+    # the exponent is bounded: a channel that is dead for a day fails more often than a float has powers of 2
+    return timedelta(seconds=min(_CHANNEL_LONGEST, 2.0 ** min(failures - 1, 16)) * (1 - chance / 2))

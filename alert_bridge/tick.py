@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from django.db.models import Count, F, Min, Q
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -24,6 +24,8 @@ from userdb.router import alias
 log = logging.getLogger(__name__)
 
 PERIOD = 5.0
+LATE = timedelta(minutes=5)
+"""An event that is older when it is received is counted as late: the windows 1m and 5m, which the rules read, leave it out."""
 WINDOWS = {"1m": timedelta(minutes=1), "5m": timedelta(minutes=5), "1h": timedelta(hours=1)}
 _SETTLED = timedelta(seconds=10)
 """How long a row may take from its received_at to its commit before its lateness is counted."""
@@ -69,16 +71,23 @@ class Tick(Collector):
             close_old_connections()
             self.facts = read()
             self.late += self._newly_late()
-        except DatabaseError as error:
-            self.failures += 1
+        except (DatabaseError, InterfaceError) as error:
+            log.error("userdb can't be read", extra={"error": str(error), "failures": self.failures + 1})
             health.UP.set(0)
-            connections[alias()].close()
-            log.error("userdb can't be read", extra={"error": str(error), "failures": self.failures})
-            if self.failures > _FAILURES_TOLERATED:
-                self.facts = None
+            self._failed()
+        except Exception:
+            # a clock that died would leave its last word standing for ever, as if it were true
+            log.exception("tick failed", extra={"failures": self.failures + 1})
+            self._failed()
         else:
             self.failures, self.last_good = 0, time.monotonic()
             health.UP.set(1)
+
+    def _failed(self) -> None:
+        self.failures += 1
+        connections[alias()].close()
+        if self.failures > _FAILURES_TOLERATED:
+            self.facts = None
 
     def trouble(self) -> str | None:
         """Readiness: None, or that userdb's facts are old."""
@@ -86,11 +95,12 @@ class Tick(Collector):
         return f"userdb was last read {age:.0f} s ago" if age > 3 * PERIOD + 10 else None
 
     def _newly_late(self) -> int:
-        """Return how many events that came too late for the longest window were received since the last time."""
+        """Return how many late events were received since the last time; each is counted once, by each process."""
         until = clock.now() - _SETTLED
-        since, self._late_until = self._late_until or until, until
-        rows = MonitorEvent.objects.filter(received_at__gte=since, received_at__lt=until)
-        return rows.filter(occurred_at__lt=F("received_at") - WINDOWS["5m"]).count()
+        rows = MonitorEvent.objects.filter(received_at__gte=self._late_until or until, received_at__lt=until)
+        count = rows.filter(occurred_at__lt=F("received_at") - LATE).count()
+        self._late_until = until
+        return count
 
     def collect(self) -> Iterator[Metric]:
         facts = self.facts
@@ -102,7 +112,7 @@ class Tick(Collector):
         )
         yield CounterMetricFamily(
             "mission_late_events_total",
-            "Events received more than 5 minutes after they happened: no window counts them.",
+            "Events received more than 5 minutes after they happened: the windows 1m and 5m leave them out.",
             self.late,
         )
         if facts is not None:
@@ -138,12 +148,12 @@ def families(facts: Facts) -> Iterator[Metric]:
 def read() -> Facts:
     """Read everything, outside any transaction (IMMEDIATE would make each tick a writer on SQLite)."""
     now = clock.now()
-    tenants = list(Tenant.objects.filter(enabled=True).values_list("name", flat=True))
+    known = dict(Tenant.objects.values_list("name", "enabled"))
     policies = AlertPolicy.objects.values_list("policy", "tenant", "threshold")
     return Facts(
-        events=_recent_events(now, frozenset(tenants)),
+        events=_recent_events(now, frozenset(known)),
         thresholds={(policy, tenant): threshold for policy, tenant, threshold in policies},
-        tenants=tenants,
+        tenants=[name for name, enabled in known.items() if enabled],
         outbox=_outbox(now),
     )
 
@@ -170,10 +180,9 @@ def _recent_events(now: datetime, tenants: frozenset[str]) -> dict[_Event, int]:
 
 
 def _outbox(now: datetime) -> dict[str, tuple[int, float, int]]:
-    names: dict[int, str] = dict(Channel.objects.values_list("pk", "name"))
-    found = dict.fromkeys(names.values(), (0, 0.0, 0))
+    found = dict.fromkeys(Channel.objects.values_list("name", flat=True), (0, 0.0, 0))
     waiting = Q(state__in=Notification.WAITING)
-    rows = Notification.objects.filter(waiting | Q(state=Notification.State.DEAD)).order_by().values("channel")
+    rows = Notification.objects.filter(waiting | Q(state=Notification.State.DEAD)).order_by().values("channel__name")
     counted = rows.annotate(
         waiting=Count("pk", filter=waiting),
         oldest=Min("created_at", filter=waiting),
@@ -181,5 +190,5 @@ def _outbox(now: datetime) -> dict[str, tuple[int, float, int]]:
     )
     for row in counted:
         age = max(0.0, (now - row["oldest"]).total_seconds()) if row["oldest"] else 0.0
-        found[names[row["channel"]]] = (row["waiting"], age, row["dead"])
+        found[row["channel__name"]] = (row["waiting"], age, row["dead"])
     return found

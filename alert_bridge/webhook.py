@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from functools import cache
 
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import Counter
 
@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 PATH = "/webhooks/"
 TOKEN = Secret("WEBHOOK_TOKEN")
 RESULTS = (
-    "applied", "unchanged", "unreadable", "not_json", "unauthorized", "wrong_method", "too_large", "unavailable",
+    "applied", "unchanged", "unreadable", "not_json", "unauthorized", "wrong_method", "unknown_path", "too_large",
+    "unavailable",
 )  # fmt: skip
 WEBHOOKS = Counter("mission_webhooks_total", "Webhooks received, by what became of them.", ["result"])
 for _result in RESULTS:
@@ -38,12 +39,18 @@ def body_limit() -> int:
     return min(PACKET_NEEDED, packet_limit() or PACKET_NEEDED) // 2
 
 
+def _tokens() -> tuple[tuple[str, ...], str | None]:
+    """Return the tokens in force, and what is wrong when there are none."""
+    try:
+        tokens = TOKEN.values()
+    except SettingsError as error:
+        return (), str(error)
+    return tokens, None if tokens else "WEBHOOK_TOKEN (or WEBHOOK_TOKEN_FILE) is not set: webhooks are refused"
+
+
 def token_trouble() -> str | None:
     """Readiness: None, or what is missing."""
-    try:
-        return None if TOKEN.values() else "WEBHOOK_TOKEN (or WEBHOOK_TOKEN_FILE) is not set: webhooks are refused"
-    except SettingsError as error:
-        return str(error)
+    return _tokens()[1]
 
 
 def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -74,11 +81,11 @@ def _answer(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _error(405, "wrong_method", "use POST", Allow="POST")
     if request.path_info.rstrip("/") != "/webhooks/alertmanager":
-        return JsonResponse({"error": "not found: webhooks go to /webhooks/alertmanager"}, status=404)
-    trouble = token_trouble()
+        return _error(404, "unknown_path", "not found: webhooks go to /webhooks/alertmanager")
+    tokens, trouble = _tokens()
     if trouble is not None:
         return _error(503, "unavailable", trouble)
-    if not _authorised(request, TOKEN.values()):
+    if not _authorised(request, tokens):
         return _error(401, "unauthorized", "Authorization: Bearer <webhook token> is missing or wrong", **_CHALLENGE)
     try:
         body = read_body(request, request.headers.get("Content-Encoding", ""), body_limit())
@@ -90,7 +97,7 @@ def _answer(request: HttpRequest) -> HttpResponse:
         return _error(400, "not_json", str(error))
     except UserdbAway as error:
         return _error(503, "unavailable", str(error), **{"Retry-After": "5"})
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         log.exception("webhook not stored")
         return _error(503, "unavailable", "userdb refused the webhook's rows: see the log", **{"Retry-After": "5"})
     WEBHOOKS.labels(taken.result).inc()

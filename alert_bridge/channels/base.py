@@ -11,17 +11,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
+
+from runtime.settings import env_number
 
 REASONS = (
     "connection", "timeout", "tls", "login", "rate_limited", "server_error", "rejected", "redirected", "misconfigured",
-    "secret_key",
+    "secret_key", "internal",
 )  # fmt: skip
 """Why a send failed: a closed set, which is also the metric's label."""
 
-SEND_DEADLINE = 10.0
-"""Seconds that one send may take in all, from the first lookup to the last byte of the answer."""
-
 ANSWER_LENGTH = 500
+
+
+def send_deadline() -> float:
+    """Return the seconds that one send may take in all, from the connection to the answer (RELAY_SEND_DEADLINE)."""
+    return env_number("RELAY_SEND_DEADLINE", 10.0, 1.0, 60.0)
 
 
 class DeliveryError(Exception):
@@ -90,11 +95,20 @@ class ChannelKind:
     """Raises ValueError that names the setting and says what is wrong with it."""
 
 
+def _spellings(secret: str) -> list[str]:
+    """Return a secret and, of a URL, the parts that a destination repeats alone: "no such hook: /T0/x", longest first."""
+    parts = urlsplit(secret) if "://" in secret else None
+    found = [secret]
+    if parts is not None:
+        found += [f"{parts.path}?{parts.query}", parts.path.strip("/"), parts.query, parts.password or ""]
+    return [text for text in found if len(text) > 2]
+
+
 def shown(answer: str, values: Mapping[str, str], kind_settings: tuple[Setting, ...]) -> str:
     """Return a destination's answer as it may be kept: one line, cut with a mark, no secret in it."""
     for setting in kind_settings:
-        secret = values.get(setting.name, "")
-        if setting.secret and secret:
-            answer = answer.replace(secret, "***")
+        if setting.secret:
+            for secret in _spellings(values.get(setting.name, "")):
+                answer = answer.replace(secret, "***")
     answer = " ".join(answer.replace("\x00", "").split())
     return answer if len(answer) <= ANSWER_LENGTH else answer[:ANSWER_LENGTH] + "…"

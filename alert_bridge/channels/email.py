@@ -17,7 +17,6 @@ from email.utils import format_datetime
 from typing import Any
 
 from alert_bridge.channels.base import (
-    SEND_DEADLINE,
     ChannelKind,
     DeliveryError,
     Message,
@@ -25,8 +24,13 @@ from alert_bridge.channels.base import (
     Receipt,
     Setting,
     TemporaryError,
+    send_deadline,
 )
 from alert_bridge.channels.deadline import Deadline
+
+_SECURITY = ("starttls", "tls", "none")
+_READ = 5.0
+"""Seconds without a byte; the deadline is for the whole."""
 
 SETTINGS = (
     Setting("host", "SMTP server"),
@@ -36,7 +40,7 @@ SETTINGS = (
         "Security",
         "starttls (587), tls (465) or none.",
         default="starttls",
-        choices=("starttls", "tls", "none"),
+        choices=_SECURITY,
     ),
     Setting("username", "User name", "Empty: no login.", required=False),
     Setting("password", "Password", secret=True, required=False),
@@ -50,9 +54,15 @@ def _addresses(text: str) -> list[str]:
 
 
 def check(values: Mapping[str, str]) -> None:
-    """Raise ValueError when the port or an address is none."""
+    """Raise ValueError when the host, the port, the security or an address is none."""
+    if not values["host"].strip():
+        raise ValueError("host: write the SMTP server's name")  # "" would be this machine
+    if values["security"] not in _SECURITY:
+        raise ValueError(f"security: write {', '.join(_SECURITY)}")  # a misspelt one must not mean none
     if not values["port"].isdecimal() or not 0 < int(values["port"]) < 65536:
         raise ValueError("port: write a number from 1 to 65535")
+    if len(_addresses(values["sender"])) > 1:
+        raise ValueError("sender: write one address")
     for name in ("sender", "recipients"):
         for text in _addresses(values[name]) or [""]:
             try:
@@ -93,28 +103,38 @@ class _Tls(smtplib.SMTP_SSL, _Plain):
     """The same with TLS from the first byte."""
 
 
-def send(values: Mapping[str, str], message: Message, deadline: float = SEND_DEADLINE) -> Receipt:
-    """Deliver to the SMTP server; raise DeliveryError. Recipients that it refused while it took others are named."""
+def send(values: Mapping[str, str], message: Message, deadline: float | None = None) -> Receipt:
+    """Deliver to the SMTP server; raise DeliveryError. Recipients that it refused while it took others are named.
+
+    No cause is chained: smtplib's errors repeat what the server said, which may be the password.
+    """
+    deadline = deadline or send_deadline()
     with Deadline(deadline) as watch:
         try:
-            return _send(values, compose(values, message), watch)
+            return _send(values, compose(values, message), watch, min(_READ, deadline))
         except DeliveryError:
             raise
         except smtplib.SMTPAuthenticationError as error:
-            raise TemporaryError("login", _said(error), str(error.smtp_code)) from error
+            raise TemporaryError("login", _said(error), str(error.smtp_code)) from None
         except smtplib.SMTPRecipientsRefused as error:
             code, answer = min(error.recipients.values())
-            raise _refused(code, answer) from error
+            raise _refused(code, answer) from None
+        except (smtplib.SMTPConnectError, smtplib.SMTPHeloError) as error:  # the server refuses us, not the message
+            raise TemporaryError("server_error", _said(error), str(error.smtp_code)) from None
         except smtplib.SMTPResponseException as error:
-            raise _refused(error.smtp_code, error.smtp_error) from error
+            raise _refused(error.smtp_code, error.smtp_error) from None
         except ssl.SSLError as error:
-            raise TemporaryError("timeout" if watch.passed else "tls", f"TLS failed: {error.reason}") from error
+            raise TemporaryError("timeout" if watch.passed else "tls", f"TLS failed: {error.reason}") from None
         except smtplib.SMTPNotSupportedError as error:
-            raise PermanentError("misconfigured", f"the server does not offer it: {error}") from error
+            raise PermanentError("misconfigured", f"the server does not offer it: {error}") from None
+        except UnicodeError:
+            raise PermanentError(
+                "misconfigured", "user name, password or host: characters that SMTP can't carry"
+            ) from None
         except (OSError, smtplib.SMTPException) as error:
             if watch.passed or isinstance(error, TimeoutError):
-                raise TemporaryError("timeout", f"not finished within {deadline:g} s") from error
-            raise TemporaryError("connection", f"no connection: {error}") from error
+                raise TemporaryError("timeout", f"not finished within {deadline:g} s") from None
+            raise TemporaryError("connection", f"no connection: {error}") from None
 
 
 def _said(error: smtplib.SMTPResponseException) -> str:
@@ -128,13 +148,15 @@ def _refused(code: int, answer: Any) -> DeliveryError:
     return TemporaryError("server_error", text, str(code))
 
 
-def _send(values: Mapping[str, str], mail: EmailMessage, watch: Deadline) -> Receipt:
+def _send(values: Mapping[str, str], mail: EmailMessage, watch: Deadline, silence: float) -> Receipt:
     tls = ssl.create_default_context()
-    server = _Tls(timeout=5.0, context=tls) if values["security"] == "tls" else _Plain(timeout=5.0)
+    server = _Tls(timeout=silence, context=tls) if values["security"] == "tls" else _Plain(timeout=silence)
     server.watch = watch
     server._host = values["host"]  # type: ignore[attr-defined]  # what TLS verifies; connect() does not set it
     try:
-        server.connect(values["host"], int(values["port"]))
+        code, greeting = server.connect(values["host"], int(values["port"]))
+        if code != 220:
+            raise smtplib.SMTPConnectError(code, greeting)
         if values["security"] == "starttls":
             server.starttls(context=tls)
         if values.get("username"):

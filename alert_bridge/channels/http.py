@@ -5,6 +5,7 @@ Temporary are 408, 425, 429 and 5xx (RFC 9110, RFC 6585), all else that is no 2x
 
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -14,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from alert_bridge.channels.base import SEND_DEADLINE, PermanentError, Receipt, TemporaryError
+from alert_bridge.channels.base import PermanentError, Receipt, TemporaryError, send_deadline
 from alert_bridge.channels.deadline import Deadline
 
 _CONNECT, _READ = 3.0, 5.0
@@ -67,14 +68,16 @@ def _retry_after(value: str | None) -> float | None:
     return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], deadline: float = SEND_DEADLINE) -> Receipt:
+def post(url: str, body: bytes, headers: Mapping[str, str], deadline: float | None = None) -> Receipt:
     """POST once; return the Receipt of a 2xx, raise PermanentError or TemporaryError. No text of it holds the URL."""
+    deadline = deadline or send_deadline()
+    limits = (min(_CONNECT, deadline), min(_READ, deadline))
     with Deadline(deadline) as watch, requests.Session() as session:
         session.mount("http://", _Adapter(watch))
         session.mount("https://", _Adapter(watch))
         try:
             response = session.post(
-                url, data=body, headers=dict(headers), timeout=(_CONNECT, _READ), allow_redirects=False, stream=True
+                url, data=body, headers=dict(headers), timeout=limits, allow_redirects=False, stream=True
             )
             answer = _read(response)
         except requests.exceptions.SSLError as error:
@@ -83,19 +86,25 @@ def post(url: str, body: bytes, headers: Mapping[str, str], deadline: float = SE
             raise TemporaryError("timeout", "no answer in time") from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
             raise PermanentError("misconfigured", "the URL can't be used: write http:// or https://") from None
+        except requests.exceptions.InvalidHeader:
+            raise PermanentError("misconfigured", "a header's value can't be sent") from None
         except requests.exceptions.RequestException as error:
             if watch.passed:
                 raise TemporaryError("timeout", f"not finished within {deadline:g} s") from None
             raise TemporaryError("connection", "no connection: " + _why(error)) from None
+        except UnicodeError:  # a host that IDNA can't write; its text would hold the URL
+            raise PermanentError("misconfigured", "the URL's host is no name") from None
     return _judge(response, answer)
 
 
 def _read(response: requests.Response) -> str:
+    """Return the beginning of the answer. The status was said: a body that breaks off or dribbles does not take it back."""
     kept = b""
-    for part in response.iter_content(1024):
-        kept += part
-        if len(kept) >= _ANSWER_BYTES:
-            break
+    with suppress(requests.exceptions.RequestException):
+        for part in response.iter_content(1024):
+            kept += part
+            if len(kept) >= _ANSWER_BYTES:
+                break
     response.close()
     return kept[:_ANSWER_BYTES].decode("utf-8", "replace")
 
