@@ -1,0 +1,92 @@
+"""The chain as a person starts it: `python -m local.run` in a folder and on ports of the test's own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+
+from local.places import SOURCE
+from local.ports import Ports
+from tests.mariadb import free_port
+
+_OWN = ("USERDB", "DJANGO_", "WEBHOOK_", "GATEWAY_", "TENANT", "PORT_", "LOCAL_VAR")
+
+
+def until(is_true: Callable[[], object], seconds: float) -> None:
+    """Wait for a condition; fail when it does not come true."""
+    ends = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < ends, f"did not happen within {seconds:g} s"
+        time.sleep(0.1)
+
+
+@dataclass
+class Run:
+    """One local run."""
+
+    var: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[str] | None = None
+
+    def start(self, *arguments: str, **variables: str) -> "Run":
+        command = [sys.executable, "-m", "local.run", *arguments]
+        self.out = (self.var.parent / "out").open("w+")
+        self.process = subprocess.Popen(
+            command, cwd=SOURCE, env=self.environment | variables, stdout=self.out, stderr=self.out, text=True
+        )
+        return self
+
+    def said(self) -> str:
+        return (self.var.parent / "out").read_text()
+
+    def wait(self, seconds: float) -> int:
+        assert self.process is not None
+        return self.process.wait(seconds)
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C and return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(15)
+
+    def processes(self) -> dict[int, str]:
+        """Return the command lines of everything that runs for this run's folder, by process id."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environment = (path / "environ").read_bytes().decode("utf-8", "replace")
+            except OSError:  # gone meanwhile
+                continue
+            if words and (str(self.var) in words or str(self.var) in environment):
+                found[int(path.name)] = words
+        return {pid: words for pid, words in found.items() if pid != os.getpid()}
+
+    def pid(self, pattern: str) -> int | None:
+        """Return the process whose command line matches, the wrapper `setpriv` left out."""
+        for pid, words in self.processes().items():
+            if re.search(pattern, words) and not words.startswith("setpriv"):
+                return pid
+        return None
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    ports = {f"PORT_{field.name.upper()}": str(free_port()) for field in fields(Ports)}
+    var = tmp_path / "var"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
+    made = Run(var, environment | ports | {"LOCAL_VAR": str(var), "TZ": "Asia/Shanghai"})
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.process.kill()
+        made.process.wait()
+    until(lambda: not made.processes(), 20)
+    if made.process is not None:
+        made.out.close()
