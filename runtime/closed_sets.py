@@ -22,6 +22,9 @@ OUTCOMES = ("success", "failure")
 REQUEST_FAILURES = ("timeout", "auth", "refused", "upstream", "error", "client_gone")
 """Why a request through the gateway failed."""
 
+POLICIES = ("repeated_failures",)
+"""Thresholds that an admin may change; what holds before that stands in the rule's own file under prometheus/."""
+
 OTHER = "other"
 """What an unknown failure type or task is folded into."""
 UNKNOWN = "unknown"

@@ -16,7 +16,9 @@ from typing import NamedTuple
 from runtime.settings import SettingsError
 
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|[smhd]?)")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|[smhd]?)")
+
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 class Address(NamedTuple):
@@ -27,16 +29,25 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        host = self.host or "127.0.0.1"
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return f"http://{Address(self.host or '127.0.0.1', self.port)}"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def address(text: str) -> Address:
     """Parse `host:port`, `:port` or `[v6]:port`; raise ArgumentTypeError for anything else (source: Go's net.Listen)."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
-    return Address(host.strip("[]"), int(port))
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if (
+        not colon
+        or not _PORT.fullmatch(port)
+        or int(port) > 65535
+        or (":" in host and bare == host)
+        or set("[]") & set(bare)
+    ):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, [IPv6]:PORT or :PORT")
+    return Address(bare, int(port))
 
 
 def duration(text: str) -> timedelta:
@@ -44,7 +55,10 @@ def duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 30s, 5m, 24h or 90d")
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    except OverflowError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is longer than any time that can be counted") from error
 
 
 class _Version(argparse.Action):

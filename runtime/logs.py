@@ -27,11 +27,16 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return fields
 
 
+def _one_line(text: str) -> str:
+    """Return JSON text with all that is not printable escaped: U+2028 breaks a line, U+009B begins a terminal's command."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
 def _logfmt_value(value: object) -> str:
     text = str(value)
-    if text and not any(c in text for c in ' "=\n\r\t\\') and text.isprintable():
+    if text and not any(c in text for c in ' "=\\') and text.isprintable():
         return text
-    return json.dumps(text, ensure_ascii=False)
+    return _one_line(json.dumps(text, ensure_ascii=False))
 
 
 class LogfmtFormatter(logging.Formatter):
@@ -45,7 +50,7 @@ class JsonFormatter(logging.Formatter):
     """The same fields as one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(_fields(record), ensure_ascii=False, default=str)
+        return _one_line(json.dumps(_fields(record), ensure_ascii=False, default=str))
 
 
 def configure(level: str = "info", form: str = "logfmt") -> None:

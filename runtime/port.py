@@ -6,9 +6,11 @@ threads of its own, so that a busy or hung main loop is still scraped and its re
 
 import html
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +29,12 @@ Checks = Mapping[str, Callable[[], str | None]]
 def _readiness(checks: Checks) -> tuple[int, str]:
     lines, status = [], 200
     for name, check in checks.items():
-        trouble = check()
+        try:
+            trouble = check()
+        except Exception as error:
+            # a check that can't even ask is no "ok", and the other checks are still to be read
+            log.exception("readiness check failed", extra={"check": name})
+            trouble = f"the check itself failed: {error.__class__.__name__}"
         lines.append(f"{name}: {trouble or 'ok'}")
         if trouble:
             status = 503
@@ -62,6 +69,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, "text/plain; charset=utf-8", b"not found: see /\n")
 
     do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        body = b"use GET or HEAD\n"
+        self._send(405, [("Content-Type", "text/plain; charset=utf-8"), ("Allow", "GET, HEAD")], body)
+
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
         self._send(status, [("Content-Type", kind)], body)
@@ -101,11 +114,21 @@ class MetricsPort(ThreadingHTTPServer):
     def __init__(self, name: str, at: Address, checks: Checks, registry: CollectorRegistry = REGISTRY) -> None:
         self.name, self.checks = name, checks
         self.application: Any = make_wsgi_app(registry)
+        self.address_family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
         try:
             super().__init__((at.host, at.port), _Handler)
         except OSError as error:
-            raise OSError(error.errno, f"can't listen on {at.host}:{at.port}: {error.strerror}") from error
+            raise OSError(error.errno, f"can't listen on {at}: {error.strerror}") from error
+
+    def server_bind(self) -> None:
+        # HTTPServer asks the resolver for the host's full name here: seconds where there is no DNS, and nobody reads it
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # socketserver prints a traceback over several lines; a client that went away is no error of ours
+        log.debug("request not answered", extra={"client": client_address[0]}, exc_info=True)
 
     def start(self) -> None:
         threading.Thread(target=self.serve_forever, name="metrics-port", daemon=True).start()
-        log.info("metrics and health", extra={"address": f"{self.server_address[0]!s}:{self.server_port}"})
+        log.info("metrics and health", extra={"address": str(Address(self.server_name, self.server_port))})

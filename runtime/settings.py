@@ -87,5 +87,7 @@ class Secret:
         """Return the value to use; raise SettingsError that names the variable and gives the hint when there is none."""
         values = self.values()
         if not values:
-            raise SettingsError(f"{self.name} (or {self.name}_FILE) is not set: {hint}")
+            path = os.environ.get(f"{self.name}_FILE", "").strip()
+            what = f"{self.name}_FILE: {path} is empty" if path else f"{self.name} (or {self.name}_FILE) is not set"
+            raise SettingsError(f"{what}: {hint}")
         return values[0]

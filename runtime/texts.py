@@ -4,7 +4,9 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))")
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):([0-5]\d))", re.ASCII
+)
 
 
 def clean(text: str) -> str:
@@ -21,11 +23,12 @@ def parse_time(text: Any) -> datetime:
     year, month, day, hour, minute, second = map(int, numbers)
     offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
     microseconds = int((fraction or "0")[:6].ljust(6, "0"))
-    if year < 1000:
-        raise ValueError(f"{text!r:.60} is before the year 1000")  # MySQL's DATETIME begins there
     try:
         # RFC 3339 allows a leap second, Python does not: it counts as the second before
-        local = datetime(year, month, day, hour, minute, min(second, 59), microseconds, timezone(offset))
-        return local.astimezone(UTC)
+        second = 59 if second == 60 else second
+        moment = datetime(year, month, day, hour, minute, second, microseconds, timezone(offset)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r:.60} is no time: {error}") from error
+    if moment.year < 1000:
+        raise ValueError(f"{text!r:.60} is before the year 1000")  # MySQL's DATETIME begins there
+    return moment

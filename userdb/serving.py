@@ -37,10 +37,10 @@ def serve(application: Any, at: Address, threads: int, body_limit: int) -> None:
             ident=None,
         )
     except OSError as error:
-        raise OSError(error.errno, f"can't listen on {at.host}:{at.port}: {error.strerror}") from error
+        raise OSError(error.errno, f"can't listen on {at}: {error.strerror}") from error
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    log.info("listening", extra={"address": f"{at.host}:{at.port}", "threads": threads})
+    log.info("listening", extra={"address": str(at), "threads": threads})
     try:
         server.run()  # waits for requests under way on SystemExit
     except OSError:

@@ -5,12 +5,15 @@ import zlib
 from contextlib import suppress
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from runtime.closed_sets import LEVELS
 from userdb.admin.delivery import said
-from userdb.admin.pages import HistoryAdmin, HistoryInline, ago
+from userdb.admin.pages import HistoryAdmin, HistoryInline, ago, closed_filter
 from userdb.models import Alert, AlertIdentity, AlertTransition, Notification, WebhookEvent
 
 
@@ -20,16 +23,31 @@ def listing(pairs: dict[str, str]) -> SafeString:
     return format_html('<pre style="margin:0;white-space:pre-wrap">{}</pre>', text or "none")
 
 
+def webhook_link(number: int | None) -> SafeString | str:
+    """Return a link to a webhook's page, made of its number alone: the row holds a body of up to 32 MB."""
+    if number is None:
+        return "none"
+    return format_html('<a href="{}">#{}</a>', reverse("admin:userdb_webhookevent_change", args=[number]), number)
+
+
 class TransitionInline(HistoryInline):
     model = AlertTransition
-    fields = readonly_fields = ("at", "kind", "version", "starts_at", "ends_at", "webhook")
+    fields = readonly_fields = ("at", "kind", "version", "starts_at", "ends_at", "brought_by")
     ordering = ("id",)
+
+    @admin.display(description="webhook")
+    def brought_by(self, transition: AlertTransition) -> SafeString | str:
+        return webhook_link(transition.webhook_id)
 
 
 class NotificationInline(HistoryInline):
     model = Notification
     fields = readonly_fields = ("kind", "channel", "status", "attempts", "created_at", "delivered_at")
     ordering = ("id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Notification]:
+        rows: QuerySet[Notification] = super().get_queryset(request)
+        return rows.select_related("channel")
 
     @admin.display(description="status")
     def status(self, notification: Notification) -> str:
@@ -39,14 +57,14 @@ class NotificationInline(HistoryInline):
 @admin.register(Alert)
 class AlertAdmin(HistoryAdmin):
     list_display = ("id", "name", "tenant", "severity", "status", "starts_at", "ends_at", "closed_by")
-    list_filter = ("state", "closed_by", "identity__severity", "created_at")
+    list_filter = ("state", "closed_by", closed_filter("identity__severity", LEVELS), "created_at")
     list_select_related = ("identity",)
-    search_fields = ("=identity__alertname", "=identity__tenant", "=identity__fingerprint")
+    search_fields = ("identity__alertname__exact", "identity__tenant__exact", "identity__fingerprint__exact")
     search_help_text = "An alert's name, a tenant or a fingerprint, as a whole."
     inlines = (TransitionInline, NotificationInline)
     fields = (
         "status", "summary", "labels", "all_annotations", "starts_at", "ends_at", "closed_by", "number", "fingerprint",
-        "source", "first_webhook",
+        "source", "brought_by",
     )  # fmt: skip
     readonly_fields = fields
     empty_text = "No alerts yet: Alertmanager has sent none. Prometheus' page /alerts shows what its rules see."
@@ -85,6 +103,10 @@ class AlertAdmin(HistoryAdmin):
     def fingerprint(self, alert: Alert) -> str:
         return str(alert.identity_id)
 
+    @admin.display(description="first webhook")
+    def brought_by(self, alert: Alert) -> SafeString | str:
+        return webhook_link(alert.first_webhook_id)
+
     @admin.display(description="seen in Prometheus")
     def source(self, alert: Alert) -> SafeString | str:
         if not alert.generator_url.startswith(("http://", "https://")):
@@ -95,19 +117,26 @@ class AlertAdmin(HistoryAdmin):
 @admin.register(AlertIdentity)
 class AlertIdentityAdmin(HistoryAdmin):
     list_display = ("fingerprint", "alertname", "tenant", "severity", "state", "episodes", "updated_at", "last_told_at")
-    list_filter = ("state", "severity")
-    search_fields = ("=fingerprint", "=alertname", "=tenant")
+    list_filter = ("state", closed_filter("severity", LEVELS))
+    search_fields = ("fingerprint__exact", "alertname__exact", "tenant__exact")
+    search_help_text = "An alert's name, a tenant or a fingerprint, as a whole."
     ordering = ("-updated_at",)
     empty_text = "No alert was ever heard of."
 
 
 @admin.register(AlertTransition)
 class AlertTransitionAdmin(HistoryAdmin):
-    list_display = ("id", "at", "identity", "kind", "version", "starts_at", "ends_at", "webhook")
+    list_display = ("id", "at", "identity", "kind", "version", "starts_at", "ends_at", "brought_by")
     list_filter = ("kind", "at")
+    fields = readonly_fields = ("identity", "alert", "version", "kind", "brought_by", "starts_at", "ends_at", "at")
     list_select_related = ("identity",)
-    search_fields = ("=identity__fingerprint", "=identity__alertname", "=identity__tenant")
+    search_fields = ("identity__fingerprint__exact", "identity__alertname__exact", "identity__tenant__exact")
+    search_help_text = "An alert's name, a tenant or a fingerprint, as a whole."
     empty_text = "No alert has changed its state yet."
+
+    @admin.display(description="webhook")
+    def brought_by(self, transition: AlertTransition) -> SafeString | str:
+        return webhook_link(transition.webhook_id)
 
 
 @admin.register(WebhookEvent)

@@ -39,7 +39,13 @@ class NotificationAdmin(HistoryAdmin):
     list_display = ("id", "created_at", "channel", "kind", "identity", "status", "attempts", "delivered_at")
     list_filter = ("state", "kind", "channel", "created_at")
     list_select_related = ("channel", "identity")
-    search_fields = ("=key", "=identity__fingerprint", "=identity__alertname", "=identity__tenant")
+    search_fields = (
+        "key__exact",
+        "identity__fingerprint__exact",
+        "identity__alertname__exact",
+        "identity__tenant__exact",
+    )
+    search_help_text = "An alert's name, a tenant, a fingerprint or an idempotency key, as a whole."
     fields = (
         "status", "kind", "channel", "identity", "alert", "ordinal", "cause_at", "created_at", "due_at", "attempts",
         "delivered_at", "key",
@@ -66,6 +72,6 @@ class DeliveryAttemptAdmin(HistoryAdmin):
         "milliseconds",
         "relay",
     )
-    list_filter = ("outcome", "reason", "after_lease", "started_at")
+    list_filter = ("outcome", "after_lease", "started_at")
     list_select_related = ("notification",)
     empty_text = "Nothing was sent yet."

@@ -2,15 +2,21 @@
 
 from django.contrib import admin
 
-from userdb.admin.pages import HistoryAdmin
+from runtime.closed_sets import EVENT_TYPES, FAILURE_TYPES, LEVELS, REQUEST_FAILURES
+from userdb.admin.pages import HistoryAdmin, closed_filter
 from userdb.models import ContainerUsage, MonitorEvent, RequestRollup
 
 
 @admin.register(MonitorEvent)
 class MonitorEventAdmin(HistoryAdmin):
     list_display = ("id", "received_at", "tenant", "event_type", "level", "failure_type", "task", "short_message")
-    list_filter = ("event_type", "level", "failure_type", "received_at")
-    search_fields = ("=tenant", "=task", "=event_id")
+    list_filter = (
+        closed_filter("event_type", EVENT_TYPES),
+        closed_filter("level", LEVELS),
+        closed_filter("failure_type", FAILURE_TYPES),
+        "received_at",
+    )
+    search_fields = ("tenant__exact", "task__exact", "event_id__exact")
     search_help_text = "A tenant's name, a task or an event id, as a whole."
     empty_text = (
         "No events yet: no failure was reported by a tenant, no container changed its state, no request failed."
@@ -24,8 +30,9 @@ class MonitorEventAdmin(HistoryAdmin):
 @admin.register(RequestRollup)
 class RequestRollupAdmin(HistoryAdmin):
     list_display = ("minute", "tenant", "outcome", "requests", "seconds", "instance")
-    list_filter = ("outcome", "minute")
-    search_fields = ("=tenant",)
+    list_filter = (closed_filter("outcome", ("success", *REQUEST_FAILURES)), "minute")
+    search_fields = ("tenant__exact",)
+    search_help_text = "A tenant's name, as a whole."
     ordering = ("-minute",)
     empty_text = "No requests counted yet: the gateway's middleware writes one row a minute, tenant and outcome."
 
@@ -34,6 +41,7 @@ class RequestRollupAdmin(HistoryAdmin):
 class ContainerUsageAdmin(HistoryAdmin):
     list_display = ("minute", "tenant", "namespace", "pod", "container", "cpu_cores", "memory_bytes")
     list_filter = ("minute",)
-    search_fields = ("=tenant", "=pod")
+    search_fields = ("tenant__exact", "pod__exact")
+    search_help_text = "A tenant's name or a pod's, as a whole."
     ordering = ("-minute",)
     empty_text = "No usage yet: the pod exporter writes one row a minute and container where metrics.k8s.io is there."

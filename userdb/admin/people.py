@@ -5,15 +5,38 @@ from __future__ import annotations  # ModelForm takes its type argument only for
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.http import HttpRequest
 
+from runtime.closed_sets import EVERYONE, POLICIES
 from userdb.admin.pages import AuditedAdmin, HistoryAdmin
-from userdb.models import Acknowledgement, AlertPolicy, AuditEntry, MaintenanceWindow
+from userdb.models import Acknowledgement, AlertPolicy, AuditEntry, MaintenanceWindow, Tenant
+
+
+class AlertPolicyForm(ModelForm):  # type: ignore[type-arg]
+    """A threshold for a name that no rule or tenant bears would change nothing, silently: it is refused."""
+
+    class Meta:
+        model = AlertPolicy
+        fields = ("policy", "tenant", "threshold", "note")
+
+    def clean_policy(self) -> str:
+        name = str(self.cleaned_data["policy"])
+        if name not in POLICIES:
+            raise ValidationError(f"No rule has a threshold {name!r}: there are {', '.join(POLICIES)}.")
+        return name
+
+    def clean_tenant(self) -> str:
+        name = str(self.cleaned_data["tenant"])
+        if name != EVERYONE and not Tenant.objects.filter(name=name).exists():
+            raise ValidationError(f"There is no tenant {name!r}: write a tenant's name, or {EVERYONE} for all.")
+        return name
 
 
 @admin.register(AlertPolicy)
 class AlertPolicyAdmin(AuditedAdmin):
+    form = AlertPolicyForm
     list_display = ("policy", "tenant", "threshold", "note", "updated_at", "updated_by")
     list_filter = ("policy",)
     search_fields = ("policy", "tenant")
@@ -29,7 +52,8 @@ class AlertPolicyAdmin(AuditedAdmin):
 class AuditEntryAdmin(HistoryAdmin):
     list_display = ("id", "at", "by", "action", "kind", "name")
     list_filter = ("action", "kind", "at")
-    search_fields = ("=by", "name")
+    search_fields = ("by__exact", "name")
+    search_help_text = "Who, as a whole; or a part of the changed thing's name."
     empty_text = "Nobody has changed anything yet."
 
 
@@ -43,5 +67,6 @@ class AcknowledgementAdmin(HistoryAdmin):
 @admin.register(MaintenanceWindow)
 class MaintenanceWindowAdmin(HistoryAdmin):
     list_display = ("tenant", "starts_at", "ends_at", "reason", "created_by")
-    list_filter = ("tenant",)
+    search_fields = ("tenant__exact",)
+    search_help_text = "A tenant's name, as a whole."
     empty_text = "No work was announced."

@@ -5,6 +5,7 @@ from __future__ import annotations  # ModelForm takes its type argument only for
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +15,7 @@ from django.utils import timezone
 from userdb import audit, tokens
 from userdb.admin.pages import AuditedAdmin, HistoryInline
 from userdb.models import ReporterToken, Tenant
+from userdb.router import alias
 
 
 class TokenInline(HistoryInline):
@@ -76,11 +78,22 @@ class ReporterTokenAdmin(AuditedAdmin):
         return TemplateResponse(request, "admin/userdb/reportertoken/made.html", context)
 
     @admin.action(description="Revoke selected tokens", permissions=["change"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ReporterToken]) -> None:
-        rows = list(queryset.filter(revoked_at=None))
-        for row in rows:
-            before = self.audit_picture(row)
-            row.revoked_at = timezone.now()
-            row.save(update_fields=["revoked_at"])
-            audit.record(request.user.get_username(), "revoke", row, before, self.audit_picture(row))
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ReporterToken]) -> HttpResponse | None:
+        in_force = queryset.filter(revoked_at=None)
+        if "confirmed" not in request.POST:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": "Revoke tokens",
+                "rows": in_force,
+                "opts": self.opts,
+            }
+            return TemplateResponse(request, "admin/userdb/reportertoken/revoke.html", context)
+        with transaction.atomic(using=alias()):  # Django wraps its pages in one, but no action
+            rows = list(in_force)
+            for row in rows:
+                before = self.audit_picture(row)
+                row.revoked_at = timezone.now()
+                row.save(update_fields=["revoked_at"])
+                audit.record(request.user.get_username(), "revoke", row, before, self.audit_picture(row))
         self.message_user(request, f"{len(rows)} tokens revoked; they are refused from now on.", messages.SUCCESS)
+        return None
