@@ -22,7 +22,7 @@ OUTCOMES = ("success", "failure")
 REQUEST_FAILURES = ("timeout", "auth", "refused", "upstream", "error", "client_gone")
 """Why a request through the gateway failed."""
 
-POLICIES = ("repeated_failures",)
+POLICIES = ("repeated_failures", "consecutive_failures")
 """Thresholds that an admin may change; what holds before that stands in the rule's own file under prometheus/."""
 
 OTHER = "other"

@@ -5,11 +5,11 @@ from django.db import migrations
 
 def add(apps, schema_editor):
     policies = apps.get_model("userdb", "AlertPolicy").objects.using(schema_editor.connection.alias)
-    policies.get_or_create(
-        policy="repeated_failures",
-        tenant="*",
-        defaults={"threshold": 3, "note": "Failures of one type in 5 minutes."},
-    )
+    for policy, threshold, note in (
+        ("repeated_failures", 3, "Failures of one type in 5 minutes."),
+        ("consecutive_failures", 3, "Runs of one task that failed in a row."),
+    ):
+        policies.get_or_create(policy=policy, tenant="*", defaults={"threshold": threshold, "note": note})
 
 
 class Migration(migrations.Migration):
