@@ -24,7 +24,7 @@ SECONDS = Histogram(
     "mission_gateway_request_duration_seconds",
     "From the request's arrival to its answer.",
     ["tenant"],
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.3, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 IN_PROGRESS = Gauge("mission_gateway_requests_in_progress", "Requests under way.", ["tenant"])
 FAILURES = Counter("mission_gateway_request_failures_total", "Requests that failed.", ["tenant", "reason"])
