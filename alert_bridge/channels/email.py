@@ -112,29 +112,32 @@ def send(values: Mapping[str, str], message: Message, deadline: float | None = N
     with Deadline(deadline) as watch:
         try:
             return _send(values, compose(values, message), watch, min(_READ, deadline))
-        except DeliveryError:
-            raise
-        except smtplib.SMTPAuthenticationError as error:
-            raise TemporaryError("login", _said(error), str(error.smtp_code)) from None
-        except smtplib.SMTPRecipientsRefused as error:
-            code, answer = min(error.recipients.values())
-            raise _refused(code, answer) from None
-        except (smtplib.SMTPConnectError, smtplib.SMTPHeloError) as error:  # the server refuses us, not the message
-            raise TemporaryError("server_error", _said(error), str(error.smtp_code)) from None
-        except smtplib.SMTPResponseException as error:
-            raise _refused(error.smtp_code, error.smtp_error) from None
-        except ssl.SSLError as error:
-            raise TemporaryError("timeout" if watch.passed else "tls", f"TLS failed: {error.reason}") from None
-        except smtplib.SMTPNotSupportedError as error:
-            raise PermanentError("misconfigured", f"the server does not offer it: {error}") from None
-        except UnicodeError:
-            raise PermanentError(
-                "misconfigured", "user name, password or host: characters that SMTP can't carry"
-            ) from None
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, UnicodeError) as error:
             if watch.passed or isinstance(error, TimeoutError):
+                # whatever smtplib made of a reply that was cut in the middle
                 raise TemporaryError("timeout", f"not finished within {deadline:g} s") from None
-            raise TemporaryError("connection", f"no connection: {error}") from None
+            raise _judge(error) from None
+
+
+def _judge(error: Exception) -> DeliveryError:
+    """Return what an error of smtplib, of TLS or of the network means for the message."""
+    match error:
+        case smtplib.SMTPAuthenticationError():
+            return TemporaryError("login", _said(error), str(error.smtp_code))
+        case smtplib.SMTPRecipientsRefused():
+            return _refused(*min(error.recipients.values()))  # the lowest code: one that may be taken later, if any
+        case smtplib.SMTPConnectError() | smtplib.SMTPHeloError():  # the server refuses us, not the message
+            return TemporaryError("server_error", _said(error), str(error.smtp_code))
+        case smtplib.SMTPResponseException():
+            return _refused(error.smtp_code, error.smtp_error)
+        case ssl.SSLError():
+            return TemporaryError("tls", f"TLS failed: {error.reason}")
+        case smtplib.SMTPNotSupportedError():
+            return PermanentError("misconfigured", f"the server does not offer it: {error}")
+        case UnicodeError():
+            return PermanentError("misconfigured", "user name, password or host: characters that SMTP can't carry")
+        case _:
+            return TemporaryError("connection", f"no connection: {error}")
 
 
 def _said(error: smtplib.SMTPResponseException) -> str:
