@@ -14,6 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import LocationParseError
 
 from alert_bridge.channels.base import PermanentError, Receipt, TemporaryError, send_deadline
 from alert_bridge.channels.deadline import Deadline
@@ -92,7 +93,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], deadline: float | No
             if watch.passed:
                 raise TemporaryError("timeout", f"not finished within {deadline:g} s") from None
             raise TemporaryError("connection", "no connection: " + _why(error)) from None
-        except UnicodeError:  # a host that IDNA can't write; its text would hold the URL
+        except (LocationParseError, UnicodeError):  # a host that IDNA can't write; the text would hold the URL
             raise PermanentError("misconfigured", "the URL's host is no name") from None
     return _judge(response, answer)
 

@@ -137,7 +137,9 @@ class Mailbox:
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         right = data.password == self.password.encode()
         # a server that repeats what it was given, as careless ones do
-        return AuthResult(success=right, handled=False, message=None if right else f"535 {data.password.decode()} is wrong")
+        return AuthResult(
+            success=right, handled=False, message=None if right else f"535 {data.password.decode()} is wrong"
+        )
 
 
 @contextmanager
