@@ -15,10 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.adopting.document import MINIATURE, SOURCE, manage_commands
 from tests.mariadb import MariaDB, MissingServer, free_port
-
-SOURCE = Path(__file__).resolve().parents[2]
-MINIATURE = Path(__file__).resolve().parent / "platform"
 
 
 @dataclass
@@ -97,8 +95,8 @@ def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if request.param == "mysql":
         url = request.getfixturevalue("mariadb_url")
     made = copy_to(folder / "platform", url)
-    made.manage("migrate", "-v0")
-    made.manage("migrate", "--database", "userdb", "-v0")
+    for command in manage_commands():
+        made.manage(*command)
     made.python("from userdb.models import Tenant; Tenant.objects.create(name='alpha')")
     return made
 

@@ -169,3 +169,26 @@ def test_a_report_of_old_is_taken_at_its_path_of_old(platform: Platform, start: 
 def test_a_report_without_a_token_is_refused(platform: Platform, start: Start) -> None:
     site = start(platform)
     assert post(f"{site.url}/api/exceptions/report/", {"exceptions": [EXCEPTION]})[0] == 401
+
+
+def test_a_token_made_by_the_command_is_taken_by_the_host(platform: Platform, start: Start) -> None:
+    script = "from exporters.route_management.cli import main; main()"
+    done = platform.run("-c", script, "token", "create", "beta")
+    assert done.returncode == 0, done.stderr
+    site = start(platform)
+    body = {"exceptions": [EXCEPTION]}
+    assert post(f"{site.url}/api/exceptions/report/", body, done.stdout.strip())[1]["accepted"] == 1
+
+
+def test_userdbs_pages_open_in_the_hosts_own_admin(platform: Platform) -> None:
+    said = platform.python(
+        "from django.contrib.auth.models import User; from django.test import Client\n"
+        "client = Client(headers={'Host': '127.0.0.1'})\n"
+        "client.force_login(User.objects.get_or_create(username='zhang', is_staff=True, is_superuser=True)[0])\n"
+        "pages = ('monitorevent', 'tenant', 'reportertoken', 'alertpolicy', 'auditentry', 'alert', 'notification')\n"
+        "print({client.get(f'/admin/userdb/{page}/').status_code for page in pages})\n"
+        "data = {'name': 'gamma', 'title': '', 'enabled': 'on', 'tokens-TOTAL_FORMS': 0, 'tokens-INITIAL_FORMS': 0}\n"
+        "print(client.post('/admin/userdb/tenant/add/', data).status_code)\n"
+        "from userdb.models import AuditEntry; print(AuditEntry.objects.latest('id').name)"
+    )
+    assert said.splitlines() == ["{200}", "302", "gamma"]
