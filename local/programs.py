@@ -5,6 +5,7 @@ Called by the local run and by the tests; `python -m local.programs` prints wher
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ _NAMES = {
 }
 _PACKAGES = {"prometheus": "prometheus", "promtool": "prometheus"}
 _OF_ALERTMANAGER = "prometheus-alertmanager"
+_SHARE = "/usr/share/prometheus/alertmanager"
 
 
 def find(name: str) -> Path:
@@ -51,11 +53,33 @@ def _unpack(name: str) -> Path:
             _run(["dpkg-deb", "--extract", str(archive), scratch], Path(scratch))
         # moved when whole: a run that is cut off leaves no half program behind
         for program in Path(scratch, "usr", "bin").iterdir():
-            program.replace(PROGRAMS / program.name)
+            if program.name == "prometheus-alertmanager":
+                _relocate(program, Path(scratch) / _SHARE[1:])
+            else:
+                program.replace(PROGRAMS / program.name)
     found = _found(name)
     if found is None:
         raise SettingsError(f"Debian's package {package} holds no {name}")
     return found
+
+
+def _relocate(program: Path, share: Path) -> None:
+    """Place Debian's Alertmanager so that it finds its templates and pages, which it looks for below /usr/share.
+
+    The path in the binary is replaced by one of the same length that leads through file descriptor 9, which a wrapper
+    opens: nothing is written outside var/, and the working directory stays the caller's.
+    """
+    home = PROGRAMS / "alertmanager.d"
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(share, home / "share")
+    through = b"/proc/self/fd/9".ljust(len(_SHARE), b"/")
+    (home / program.name).write_bytes(program.read_bytes().replace(_SHARE.encode(), through))
+    (home / program.name).chmod(0o755)
+    wrapper = program.with_name("alertmanager")
+    here = shlex.quote(str(home))
+    wrapper.write_text(f'#!/bin/sh\nexec {here}/{program.name} "$@" 9<{here}/share\n')
+    wrapper.chmod(0o755)
+    wrapper.replace(PROGRAMS / "alertmanager")
 
 
 def _download(package: str, folder: Path) -> None:
