@@ -20,7 +20,10 @@ DEFAULT_URL = "sqlite:///var/userdb.sqlite3"
 # a lost fsync would break "nothing accepted is lost", hence FULL; with WAL readers and the one writer go on together
 _SQLITE_INIT = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
 # MariaDB waits 50 s for a lock by default; a webhook has 6 s in all. Without strict mode what is too long is cut silently
-_MYSQL_INIT = "SET SESSION innodb_lock_wait_timeout=2, sql_mode=CONCAT(@@SESSION.sql_mode, ',STRICT_TRANS_TABLES')"
+_MYSQL_INIT = (
+    "SET SESSION innodb_lock_wait_timeout=2, max_error_count=1024, "
+    "sql_mode=CONCAT(@@SESSION.sql_mode, ',STRICT_TRANS_TABLES')"
+)
 
 
 def sqlite_path() -> Path | None:

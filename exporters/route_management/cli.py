@@ -3,12 +3,17 @@
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 from runtime import logs
 from runtime.build import expose_build_info
 from runtime.flags import add_listen_flag, add_log_flags, add_version, duration, exit_codes
 from runtime.port import MetricsPort
+from runtime.settings import SettingsError
+
+_LONGEST = timedelta(days=36_500)
 
 
 def _django() -> None:
@@ -33,14 +38,22 @@ def web(arguments: argparse.Namespace) -> int:
     reports.reports_timezone()
     known_tenants.read()
     MetricsPort("route-management web", arguments.metrics_listen_address, {"userdb": health.trouble}).start()
-    serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, reports.BODY_LIMIT)
+    stop = threading.Event()
+    threading.Thread(target=known_tenants.watch, args=(stop,), name="known-tenants", daemon=True).start()
+    try:
+        serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, reports.BODY_LIMIT)
+    finally:
+        stop.set()
     return 0
 
 
 def token(arguments: argparse.Namespace) -> int:
     """Run one of the token commands."""
     _django()
+    from django.db import DatabaseError
+
     from exporters.route_management import token_commands
+    from userdb.transactions import UserdbAway
 
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
         "create": token_commands.create,
@@ -48,7 +61,10 @@ def token(arguments: argparse.Namespace) -> int:
         "rotate": token_commands.rotate,
         "revoke": token_commands.revoke,
     }
-    return commands[arguments.action](arguments)
+    try:
+        return commands[arguments.action](arguments)
+    except (UserdbAway, DatabaseError) as error:
+        raise SettingsError(f"nothing was changed: {error}") from error
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,9 +77,28 @@ def parser() -> argparse.ArgumentParser:
     site.add_argument("--threads", type=int, default=16, help="requests at once; default: 16")
     site.set_defaults(run=web)
     _add_token_commands(commands.add_parser("token", help="who may report"))
-    for command in commands.choices.values():
-        add_log_flags(command)
+    add_log_flags(site)
     return made
+
+
+def _overlap(text: str) -> timedelta:
+    time = duration(text)
+    if time > _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is longer than {_LONGEST.days}d")
+    return time
+
+
+def _lifetime(text: str) -> timedelta:
+    time = _overlap(text)
+    if not time:
+        raise argparse.ArgumentTypeError("a token that has expired from the start is of no use")
+    return time
+
+
+def _note(text: str) -> str:
+    if len(text) > 200 or not text.isprintable():
+        raise argparse.ArgumentTypeError("a note is one line of at most 200 characters")
+    return text
 
 
 def _add_token_commands(tokens: argparse.ArgumentParser) -> None:
@@ -71,16 +106,18 @@ def _add_token_commands(tokens: argparse.ArgumentParser) -> None:
     actions = tokens.add_subparsers(dest="action", required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make a token, and the tenant when it is new; prints it once")
     create.add_argument("tenant")
-    create.add_argument("--note", default="", help="what it is for")
-    create.add_argument("--expires", type=duration, help="90d, 24h, 30m; default: never")
+    create.add_argument("--note", type=_note, default="", help="what it is for")
+    create.add_argument("--expires", type=_lifetime, help="90d, 24h, 30m; default: never")
     listing = actions.add_parser("list", help="tokens, without the tokens themselves")
     listing.add_argument("tenant", nargs="?")
     rotate = actions.add_parser("rotate", help="make a new one; the others end after the overlap")
     rotate.add_argument("tenant")
-    rotate.add_argument("--overlap", type=duration, default=duration("24h"), help="default: 24h")
-    rotate.add_argument("--note", default="", help="what it is for")
+    rotate.add_argument("--overlap", type=_overlap, default=duration("24h"), help="default: 24h")
+    rotate.add_argument("--note", type=_note, default="", help="what it is for")
     revoke = actions.add_parser("revoke", help="refuse a token from now on")
     revoke.add_argument("hint", help="its first characters, as 'token list' shows them")
+    for action in actions.choices.values():
+        add_log_flags(action)
 
 
 def main() -> None:

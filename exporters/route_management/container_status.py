@@ -8,7 +8,7 @@ from userdb.models import MonitorEvent, Tenant
 
 
 def write(message: str, detail: dict[str, Any] | None, level: str) -> None:
-    """Insert one MonitorEvent; ValueError for a level that is none."""
+    """Insert one MonitorEvent; ValueError for a level that is none, TypeError for a detail that is no JSON object."""
     if level not in LEVELS:
         raise ValueError(f"level: {level!r} is none of {', '.join(LEVELS)}")
     named = str((detail or {}).get("tenant", ""))

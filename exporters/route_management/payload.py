@@ -62,9 +62,14 @@ class Report:
     rejected: list[Rejected] = field(default_factory=list)
 
 
+def _whole(digits: str) -> float:
+    """Return the number; infinity, which its event is refused for, where Python would refuse the whole body (4,300 digits)."""
+    return int(digits) if len(digits) <= 1000 else float("inf")
+
+
 def _entries(body: bytes, name: str) -> list[Any]:
     try:
-        document = json.loads(body)
+        document = json.loads(body, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise UnreadableReport(f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
@@ -98,6 +103,15 @@ def _text(entry: dict[str, Any], name: str, longest: int, default: str | None = 
     if len(text) > longest:
         raise ValueError(f"{name}: is longer than {longest} characters")
     return text
+
+
+def _cut(entry: dict[str, Any], name: str, longest: int) -> str:
+    """Return the entry's text (of anything else its JSON, of null "") without white space at its ends, cut with a mark."""
+    value = entry.get(name)
+    if value is None:
+        return ""
+    text = clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).strip()
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 def _depth(value: Any) -> int:
@@ -166,12 +180,14 @@ def parse_exceptions(body: bytes, tenant: str, now: datetime, zone: tzinfo) -> R
 
     It has no ids: each is a UUID5 over the tenant, the exception's canonical JSON and its ordinal among equals, so that a
     body sent again is known; random where there is no time to tell two equal ones apart. A time without a zone is in `zone`.
+    Containers already deployed can't mend what they send: a text that does not fit is cut, the detail holds it whole.
     """
     equals: Counter[str] = Counter()
 
     def one(entry: Any) -> Event:
         if not isinstance(entry, dict):
             raise ValueError("is no object")
+        detail = _detail(entry)  # first: it bounds the depth
         canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"))
         equals[canonical] += 1
         said = entry.get("timestamp")
@@ -180,17 +196,17 @@ def parse_exceptions(body: bytes, tenant: str, now: datetime, zone: tzinfo) -> R
         identifier = uuid.uuid4() if moment is None else uuid.uuid5(_NAMESPACE, name)
         skewed = moment is None or abs(moment - now) > _SKEW
         words = filter(
-            None, (_text(entry, "exception_type", 1000), _text(entry, "exception_message", LONGEST_MESSAGE - 1100))
+            None, (_cut(entry, "exception_type", 1000), _cut(entry, "exception_message", LONGEST_MESSAGE - 1100))
         )
         return Event(
             str(identifier),
             now if moment is None or skewed else moment,
-            _text(entry, "service_name", 200),
+            _cut(entry, "service_name", 200),
             "exception",
-            _SEVERITIES.get(_text(entry, "severity", 64).lower(), "error"),
+            _SEVERITIES.get(_cut(entry, "severity", 64).lower(), "error"),
             ": ".join(words) or "an exception without type and message",
-            _detail(entry),
-            _text(entry, "source", 255) or "exceptions",
+            detail,
+            _cut(entry, "source", 255) or "exceptions",
             skewed and said is not None,
         )
 

@@ -11,13 +11,13 @@ from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, DataError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import Counter
 
-from exporters.route_management import payload, rows
+from exporters.route_management import known_tenants, payload, rows
 from exporters.route_management.payload import Report
 from exporters.route_management.reporters import reporter
 from runtime.bodies import BodyTooLarge, BodyUnreadable, read_body
@@ -31,9 +31,9 @@ from userdb.transactions import UserdbAway
 log = logging.getLogger(__name__)
 
 BODY_LIMIT = 8 * 1024 * 1024
-RESULTS = (
-    "accepted", "duplicate", "rejected", "unauthorized", "wrong_method", "unreadable", "too_large", "unavailable",
-)  # fmt: skip
+RESULTS = ("accepted", "duplicate", "rejected", "unreadable", "too_large", "unavailable")
+REFUSED_UNKNOWN = ("unauthorized", "wrong_method")
+"""Results of reports whose tenant is not known."""
 RECEIVED = Counter(
     "mission_reports_received_total",
     "Events reported, by what became of them; a report that was refused as a whole counts once.",
@@ -43,9 +43,19 @@ FOLDED = Counter("mission_labels_folded_total", "Values that no closed set or li
 SKEWED = Counter("mission_report_clock_skew_total", "Events whose time can't be: kept with the time of receipt.")
 for _label in ("failure_type", "tenant"):
     FOLDED.labels(_label)
-for _result in RESULTS:
+for _result in REFUSED_UNKNOWN:
     RECEIVED.labels(UNKNOWN, _result)
 
+
+def _results_at_zero(tenant: str) -> None:
+    for result in RESULTS:
+        RECEIVED.labels(tenant, result)
+
+
+_results_at_zero(UNKNOWN)
+known_tenants.on_known(_results_at_zero)
+
+_LATER = {"Retry-After": "5"}
 Parse = Callable[[bytes, str, datetime], Report]
 
 
@@ -82,10 +92,14 @@ def _refuse(status: int, result: str, text: str, tenant: str = UNKNOWN, **header
 
 
 def _away(error: Exception, tenant: str = UNKNOWN) -> HttpResponse:
+    if isinstance(error, DataError):
+        # nothing of the report is kept: the rows are wrong, not the connection
+        log.exception("events not stored")
+        return _refuse(503, "unavailable", "userdb refused the events' rows: see the log", tenant, **_LATER)
     connections[alias()].close()
     health.UP.set(0)
     log.error("userdb away", extra={"error": str(error)})
-    return _refuse(503, "unavailable", "userdb is out of reach", tenant, **{"Retry-After": "5"})
+    return _refuse(503, "unavailable", "userdb is out of reach", tenant, **_LATER)
 
 
 def _answer(request: HttpRequest, parse: Parse) -> HttpResponse:

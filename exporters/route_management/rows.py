@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
-from django.db import connections
+from django.db import DataError, connections
 
 from exporters.route_management.payload import Event
 from exporters.route_management.reporters import note_use
@@ -17,11 +18,13 @@ _COLUMNS = {
     "message": TEXT, "detail": TEXT, "source": TEXT,
 }  # fmt: skip
 
+_DUPLICATE = 1062
+
 
 def keep(token: ReporterToken, events: Sequence[Event]) -> int:
     """Insert the tenant's events in their order, those that it has reported before left out; return how many were new.
 
-    Raises UserdbAway when userdb does not take them.
+    Raises UserdbAway when userdb does not take them, DataError when it would change them.
     """
     tenant = token.tenant.name
     rows = [
@@ -40,14 +43,24 @@ def keep(token: ReporterToken, events: Sequence[Event]) -> int:
             for pack in packs(rows):
                 cursor.execute(_insert(connection.vendor), [pack])
                 new += cursor.rowcount
+                if connection.vendor == "mysql" and connection.connection.warning_count():
+                    _refuse_changed(cursor)
         return new
 
     return in_transaction(work)
 
 
+def _refuse_changed(cursor: Any) -> None:
+    """Raise DataError when IGNORE passed over more than duplicates: a value cut or changed, a row left out."""
+    cursor.execute("SHOW WARNINGS")
+    odd = [text for _, code, text in cursor.fetchall() if code != _DUPLICATE]
+    if odd:
+        raise DataError(f"the database would not have kept what was reported: {odd[0]}")
+
+
 def _insert(vendor: str) -> str:
     names = ", ".join(_COLUMNS)
-    # every value fits its column (payload.py), so that IGNORE passes over nothing but duplicates
+    # every value fits its column (payload.py), so that IGNORE passes over nothing but duplicates; _refuse_changed makes sure
     verb, end = ("INSERT IGNORE", "") if vendor == "mysql" else ("INSERT", " WHERE true ON CONFLICT DO NOTHING")
     picked = f"SELECT 'gateway', {names} FROM {rowset(vendor, _COLUMNS)}{end}"  # noqa: S608  (names of our own)
     return f"{verb} INTO userdb_monitorevent (event_type, {names}) {picked}"

@@ -5,25 +5,36 @@ The token itself is the only line on standard output, so that it can go into a f
 
 import argparse
 import getpass
+import os
 import sys
 from datetime import timedelta
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.utils import timezone
 
 from runtime.settings import SettingsError
 from userdb import audit, tokens
 from userdb.models import ReporterToken, Tenant
-from userdb.router import alias
+from userdb.transactions import in_transaction
 
 
 def _by() -> str:
-    return f"{getpass.getuser()} (command line)"
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        name = f"user {os.getuid()}"
+    return f"{name} (command line)"
 
 
 def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
+
+
+def _print(tenant: Tenant, token: str, what: str) -> None:
+    if not tenant.enabled:
+        _say(f"tenant {tenant} is off: its reports are refused until it is enabled")
+    _say(what)
+    sys.stdout.write(token + "\n")
 
 
 def _tenant(name: str) -> Tenant:
@@ -34,7 +45,7 @@ def _tenant(name: str) -> Tenant:
 
 
 def _create(tenant: Tenant, note: str, expires: timedelta | None) -> str:
-    token, row = tokens.create(tenant, _by(), note, timezone.now() + expires if expires else None)
+    token, row = tokens.create(tenant, _by(), note, None if expires is None else timezone.now() + expires)
     row.refresh_from_db()
     audit.record(_by(), "add", row, new=audit.picture(row))
     return token
@@ -42,49 +53,58 @@ def _create(tenant: Tenant, note: str, expires: timedelta | None) -> str:
 
 def create(arguments: argparse.Namespace) -> int:
     """Make a token, and the tenant when it is new."""
-    with transaction.atomic(using=alias()):
-        tenant = Tenant.objects.filter(name=arguments.tenant).first()
-        if tenant is None:
-            tenant = Tenant(name=arguments.tenant)
-            try:
-                tenant.full_clean()
-            except ValidationError as error:
-                raise SettingsError(f"{arguments.tenant!r}: {' '.join(error.messages)}") from error
-            tenant.save()
+    candidate = Tenant(name=arguments.tenant)
+    try:
+        candidate.clean_fields()
+        candidate.validate_constraints()
+    except ValidationError as error:
+        raise SettingsError(f"{arguments.tenant!r}: {' '.join(error.messages)}") from error
+
+    def work() -> tuple[Tenant, bool, str]:
+        tenant, new = Tenant.objects.get_or_create(name=arguments.tenant)
+        if new:
             tenant.refresh_from_db()
             audit.record(_by(), "add", tenant, new=audit.picture(tenant))
-            _say(f"tenant {tenant} added")
-        token = _create(tenant, arguments.note, arguments.expires)
-    _say(f"token of {tenant}, shown once:")
-    sys.stdout.write(token + "\n")
+        return tenant, new, _create(tenant, arguments.note, arguments.expires)
+
+    tenant, new, token = in_transaction(work)
+    if new:
+        _say(f"tenant {tenant} added")
+    _print(tenant, token, f"token of {tenant}, shown once:")
     return 0
 
 
 def rotate(arguments: argparse.Namespace) -> int:
     """Make a new token; the tenant's others end after the overlap."""
-    with transaction.atomic(using=alias()):
-        tenant, ends = _tenant(arguments.tenant), timezone.now() + arguments.overlap
+    tenant, ends = _tenant(arguments.tenant), timezone.now() + arguments.overlap
+
+    def work() -> tuple[int, str]:
         in_force = list(tenant.tokens.filter(revoked_at=None).exclude(expires_at__lte=ends))
         for row in in_force:
             before, row.expires_at = audit.picture(row), ends
             row.save(update_fields=["expires_at"])
             audit.record(_by(), "rotate", row, before, audit.picture(row))
-        token = _create(tenant, arguments.note, None)
-    _say(f"new token of {tenant}, shown once; {len(in_force)} older ones end at {ends:%F %R} UTC:")
-    sys.stdout.write(token + "\n")
+        return len(in_force), _create(tenant, arguments.note, None)
+
+    older, token = in_transaction(work)
+    _print(tenant, token, f"new token of {tenant}, shown once; {older} older ones end at {ends:%F %R} UTC:")
     return 0
 
 
 def revoke(arguments: argparse.Namespace) -> int:
     """Refuse a token from now on."""
-    rows = list(ReporterToken.objects.filter(hint=arguments.hint, revoked_at=None))
-    if len(rows) != 1:
-        raise SettingsError(f"{len(rows)} tokens in force begin with {arguments.hint!r}: see 'token list'")
-    before, rows[0].revoked_at = audit.picture(rows[0]), timezone.now()
-    with transaction.atomic(using=alias()):
+
+    def work() -> ReporterToken:
+        rows = list(ReporterToken.objects.select_related("tenant").filter(hint=arguments.hint, revoked_at=None))
+        if len(rows) != 1:
+            raise SettingsError(f"{len(rows)} tokens not yet revoked begin with {arguments.hint!r}: see 'token list'")
+        before, rows[0].revoked_at = audit.picture(rows[0]), timezone.now()
         rows[0].save(update_fields=["revoked_at"])
         audit.record(_by(), "revoke", rows[0], before, audit.picture(rows[0]))
-    _say(f"{rows[0]} of {rows[0].tenant} is refused from now on")
+        return rows[0]
+
+    row = in_transaction(work)
+    _say(f"{row} of {row.tenant} is refused from now on")
     return 0
 
 

@@ -543,6 +543,7 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(("name__in", ["unknown", "other", "*", ""]), _negated=True),
                         name="tenant_name_not_reserved",
+                        violation_error_message="No tenant may be called unknown, other, *: these stand for others.",
                     )
                 ],
             },

@@ -26,7 +26,11 @@ class Tenant(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.CheckConstraint(condition=~models.Q(name__in=[*RESERVED_NAMES, ""]), name="tenant_name_not_reserved")
+            models.CheckConstraint(
+                condition=~models.Q(name__in=[*RESERVED_NAMES, ""]),
+                name="tenant_name_not_reserved",
+                violation_error_message=f"No tenant may be called {', '.join(RESERVED_NAMES)}: these stand for others.",
+            )
         ]
 
     def __str__(self) -> str:
