@@ -8,6 +8,7 @@ A send returns a `Receipt` or raises:
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -97,10 +98,11 @@ class ChannelKind:
 
 def _spellings(secret: str) -> list[str]:
     """Return a secret and, of a URL, the parts that a destination repeats alone: "no such hook: /T0/x", longest first."""
-    parts = urlsplit(secret) if "://" in secret else None
     found = [secret]
-    if parts is not None:
-        found += [f"{parts.path}?{parts.query}", parts.path.strip("/"), parts.query, parts.password or ""]
+    with suppress(ValueError):  # no URL
+        parts = urlsplit(secret)
+        if parts.netloc:
+            found += [f"{parts.path}?{parts.query}", parts.path.strip("/"), parts.query, parts.password or ""]
     return [text for text in found if len(text) > 2]
 
 

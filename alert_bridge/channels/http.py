@@ -3,6 +3,7 @@
 Temporary are 408, 425, 429 and 5xx (RFC 9110, RFC 6585), all else that is no 2xx is refused for good.
 """
 
+import logging
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +19,8 @@ from urllib3.exceptions import LocationParseError
 
 from alert_bridge.channels.base import PermanentError, Receipt, TemporaryError, send_deadline
 from alert_bridge.channels.deadline import Deadline
+
+logging.getLogger("urllib3").setLevel(logging.INFO)  # its debug lines hold whole paths, which are secrets of channels
 
 _CONNECT, _READ = 3.0, 5.0
 _ANSWER_BYTES = 4096

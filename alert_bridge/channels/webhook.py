@@ -27,7 +27,10 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 def check(values: Mapping[str, str]) -> None:
     """Raise ValueError when the URL is none."""
-    parts = urlsplit(values["url"])
+    try:
+        parts = urlsplit(values["url"])
+    except ValueError as error:
+        raise ValueError(f"url: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("url: write http://host/path or https://host/path")
 
