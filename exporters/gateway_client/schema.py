@@ -1,0 +1,52 @@
+"""The tables of the spool's database, and how one is made. Called by `spool.py` alone.
+
+Each file is made once, under a lock: switching to WAL and making tables is the one moment at which two openers could meet
+with an error that waiting does not cure.
+"""
+
+import sqlite3
+
+VERSION = 1
+
+_STATEMENTS = """
+CREATE TABLE report (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, level INTEGER NOT NULL,
+    kept_at REAL NOT NULL, bytes INTEGER NOT NULL, body TEXT NOT NULL);
+-- what is dropped at the bound: the oldest of the lowest level
+CREATE INDEX report_level ON report (level, n);
+CREATE TABLE quarantine (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, level INTEGER NOT NULL,
+    kept_at REAL NOT NULL, refused_at REAL NOT NULL, reason TEXT NOT NULL, body TEXT NOT NULL);
+-- one row: counting the reports at each insert would read them all
+CREATE TABLE totals (reports INTEGER NOT NULL, bytes INTEGER NOT NULL);
+INSERT INTO totals VALUES (0, 0);
+CREATE TRIGGER report_in AFTER INSERT ON report
+    BEGIN UPDATE totals SET reports = reports + 1, bytes = bytes + NEW.bytes; END;
+CREATE TRIGGER report_out AFTER DELETE ON report
+    BEGIN UPDATE totals SET reports = reports - 1, bytes = bytes - OLD.bytes; END;
+CREATE TABLE task (label TEXT PRIMARY KEY, successes INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
+    consecutive_failures INTEGER NOT NULL DEFAULT 0, last_success REAL, last_failure REAL,
+    seconds REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE failure (label TEXT NOT NULL, failure_type TEXT NOT NULL, count INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (label, failure_type)) WITHOUT ROWID;
+CREATE TABLE duration (label TEXT NOT NULL, bucket INTEGER NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (label, bucket)) WITHOUT ROWID;
+-- a run under way; who holds the lock named `holder` is alive
+CREATE TABLE running (run_id TEXT PRIMARY KEY, task TEXT NOT NULL, label TEXT NOT NULL, holder TEXT NOT NULL,
+    started_at REAL NOT NULL, about TEXT NOT NULL) WITHOUT ROWID;
+-- counters that belong to no task: (dropped, reason), (reports, result), (folded, label)
+CREATE TABLE tally (name TEXT NOT NULL, label TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (name, label)) WITHOUT ROWID;
+-- what the senders of this spool tell each other: when the next try is due, how the last one ended
+CREATE TABLE sending (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """Return the file's schema version, 0 for an empty one; sqlite3.DatabaseError for what is no database."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def make(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty file."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(f"BEGIN IMMEDIATE; {_STATEMENTS} PRAGMA user_version = {VERSION}; COMMIT")

@@ -1,0 +1,66 @@
+"""`gateway-client serve`: the exporter and the sender of one container, until SIGTERM. Called by `cli.py`."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import REGISTRY
+
+from exporters.gateway_client.exposition import SpoolCollector
+from exporters.gateway_client.sender import Sender, gateway_of_environment
+from exporters.gateway_client.spool import Spool, SpoolError
+from runtime.build import expose_build_info
+from runtime.flags import Address, stop_on_signals
+from runtime.port import MetricsPort
+
+log = logging.getLogger(__name__)
+
+_ROUND = 5.0
+_LOG_BYTES = 1024 * 1024
+"""From this size on the write-ahead log is folded into the file here, so that no `run` ever has to."""
+
+
+def serve(at: Address, ca: str) -> int:
+    """Expose metrics and health at the address and send what waits; return 0 when told to stop."""
+    stop = stop_on_signals()
+    spool = Spool()
+    expose_build_info()
+    REGISTRY.register(SpoolCollector(spool))
+    readiness: Mapping[str, Any] = {"spool": lambda: _trouble(spool)}
+    MetricsPort("gateway-client serve", at, readiness).start()
+    sending = _start_sender(spool, ca, stop)
+    while not stop.is_set():
+        try:
+            _keep_house(spool)
+        except (SpoolError, OSError) as error:
+            log.error("spool", extra={"error": str(error)})
+        stop.wait(_ROUND)
+    if sending is not None:
+        sending.join(10)
+    log.info("stopped")
+    return 0
+
+
+def _start_sender(spool: Spool, ca: str, stop: threading.Event) -> threading.Thread | None:
+    gateway = gateway_of_environment(ca)
+    if gateway is None:
+        log.warning("GATEWAY_URL is not set: reports are kept, none is sent")
+        return None
+    thread = threading.Thread(target=Sender(spool, gateway).run, args=(stop,), name="sender", daemon=True)
+    thread.start()
+    return thread
+
+
+def _trouble(spool: Spool) -> str | None:
+    try:
+        spool.waiting()
+    except SpoolError as error:
+        return str(error)
+    return None
+
+
+def _keep_house(spool: Spool) -> None:
+    """End runs whose process has died without a word, and fold the log."""
+    if spool.database.log_bytes() > _LOG_BYTES:
+        spool.database.fold_log()

@@ -1,0 +1,114 @@
+"""A child's output on its way: forwarded byte for byte at once, its end remembered. Called by `process.py`.
+
+Standard output and standard error are pipes of our own, or pseudo-terminals where ours is a terminal, so that a program
+buffers and colours as it would without us. Where both are the same file (a terminal, `2>&1`), the child gets one channel for
+both, so that their order stays exact; its end then counts as standard output.
+"""
+
+import errno
+import fcntl
+import os
+import select
+
+WINDOW = 256 * 1024
+"""Bytes of each channel's end that are searched when a run has failed. Memory is at most five times this for each channel."""
+_READ = 1024 * 1024
+_F_SETPIPE_SZ = 1031  # Linux; the module has it from Python 3.10 on Linux only
+
+
+class Tail:
+    """The last WINDOW bytes of what was added, however long its lines are."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self.total = 0
+
+    def add(self, part: memoryview) -> None:
+        self.total += len(part)
+        if len(part) >= WINDOW:
+            self._data[:] = part[-WINDOW:]
+            return
+        self._data += part
+        if len(self._data) > 2 * WINDOW:
+            del self._data[:-WINDOW]
+
+    def last(self, size: int = WINDOW) -> bytes:
+        return bytes(self._data[-min(size, WINDOW) :])
+
+
+class Channel:
+    """One way of output: what the child writes to `child_end` is moved to `target`."""
+
+    def __init__(self, target: int, child_fds: tuple[int, ...]) -> None:
+        self.target, self.child_fds = target, child_fds
+        self.tail = Tail()
+        self.is_terminal = os.isatty(target)
+        if self.is_terminal:
+            from exporters.gateway_client.terminal import open_like
+
+            self.source, self.child_end = open_like(target)
+        else:
+            self.source, self.child_end = os.pipe()
+            self._widen()
+        self._buffer = memoryview(bytearray(_READ))
+
+    def _widen(self) -> None:
+        try:
+            fcntl.fcntl(self.source, _F_SETPIPE_SZ, _READ)
+        except OSError:
+            return  # the user's share of pipe memory is used up: the default size is slower, nothing more
+
+    def close_child_end(self) -> None:
+        os.close(self.child_end)
+
+    def move(self) -> bool:
+        """Move what is there; return False when nothing will come any more, and then close the source."""
+        try:
+            size = os.readv(self.source, [self._buffer])
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            if error.errno != errno.EIO:  # how a pseudo-terminal says that nobody writes any more
+                raise
+            size = 0
+        part = self._buffer[:size]
+        if size and _write_all(self.target, part):
+            self.tail.add(part)
+            return True
+        self.tail.add(part)
+        os.close(self.source)  # with our reader gone, the child gets its own SIGPIPE
+        return False
+
+
+def _write_all(target: int, part: memoryview) -> bool:
+    """Write everything; return False when nobody reads it."""
+    while part:
+        try:
+            part = part[os.write(target, part) :]
+        except BlockingIOError:  # whoever gave us this file made it non-blocking
+            poll = select.poll()
+            poll.register(target, select.POLLOUT)
+            poll.poll()
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENOSPC):
+                raise
+            return False
+    return True
+
+
+def open_channels() -> list[Channel]:
+    """Return the channels of standard output and standard error; a closed one stays closed for the child."""
+    while (spare := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        pass  # no pipe of ours may land on a number that means a standard stream
+    os.close(spare)
+    places = {number: _place(number) for number in (1, 2)}
+    if places[1] is not None and places[1] == places[2]:
+        return [Channel(1, (1, 2))]
+    return [Channel(number, (number,)) for number, place in places.items() if place is not None]
+
+
+def _place(number: int) -> tuple[int, int, int] | None:
+    if fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:  # was closed: what is there now is our own
+        return None
+    stat = os.fstat(number)
+    return stat.st_dev, stat.st_ino, stat.st_rdev
