@@ -28,14 +28,15 @@ def programs_of(ports: Ports, tenant: str | None, calm: bool) -> list[Program]:
         Program(
             "prometheus",
             [str(programs.find("prometheus")), f"--config.file={PROMETHEUS / 'prometheus.yml'}",
-             f"--storage.tsdb.path={PROMETHEUS / 'data'}", f"--web.listen-address={bind(ports.prometheus)}"],
+             f"--storage.tsdb.path={PROMETHEUS / 'data'}", f"--web.listen-address={bind(ports.prometheus)}",
+             f"--web.external-url={url(ports.prometheus)}/"],
             ready=url(ports.prometheus) + "/-/ready",
         ),
         Program(
             "alertmanager",
             [str(programs.find("alertmanager")), f"--config.file={ALERTMANAGER / 'alertmanager.yml'}",
              f"--storage.path={ALERTMANAGER / 'data'}", f"--web.listen-address={bind(ports.alertmanager)}",
-             "--cluster.listen-address="],
+             f"--web.external-url={url(ports.alertmanager)}/", "--cluster.listen-address="],
             ready=url(ports.alertmanager) + "/-/ready",
         ),
         Program(
