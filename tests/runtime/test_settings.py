@@ -104,7 +104,7 @@ def test_a_text_without_default_must_be_set(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("text", ["nan", "inf", "0", "11", "ten"])
 def test_a_number_out_of_bounds_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("TEST_NUMBER", text)
-    with pytest.raises(SettingsError, match="TEST_NUMBER: .*(is not between 1 and 10|is not a number)"):
+    with pytest.raises(SettingsError, match=r"TEST_NUMBER: .*(is not between 1 and 10|is not a number)"):
         env_number("TEST_NUMBER", 5, 1, 10)
 
 
