@@ -1,0 +1,235 @@
+"""A real Prometheus scrapes tenants that forge, flood and redirect: nobody but themselves is harmed."""
+
+import gzip
+import http.client
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import yaml
+
+from local.programs import find
+from tests.mariadb import free_port
+from tests.prometheus.rule_files import CONFIGURATION, document
+
+pytestmark = pytest.mark.chain
+
+HONEST = """\
+mission_runs_total{task="t",outcome="success"} 4
+mission_runs_total{task="t",outcome="failure"} 2
+mission_run_duration_seconds_bucket{task="t",le="1.0"} 5
+mission_run_duration_seconds_bucket{task="t",le="+Inf"} 6
+mission_run_duration_seconds_sum{task="t"} 12.5
+mission_run_duration_seconds_count{task="t"} 6
+mission_runs_in_progress{task="t"} 0
+mission_run_last_success_timestamp_seconds{task="t"} 1.79e9
+mission_run_last_failure_timestamp_seconds{task="t"} 1.78e9
+mission_consecutive_failures{task="t"} 0
+mission_failures_total{task="t",failure_type="timeout"} 2
+mission_failures_total{task="t",failure_type="other"} 0
+mission_spool_events 0
+mission_spool_oldest_seconds 0
+mission_spool_dropped_total{reason="full"} 0
+mission_reports_total{result="accepted"} 2
+mission_build_info{version="0.1.0"} 1
+"""
+FORGED = """\
+mission_consecutive_failures{task="mine"} 5
+mission_consecutive_failures{task="theirs",tenant="honest"} 5
+mission_consecutive_failures{task="labelled",tenant="other",exported_tenant="honest",job="alert-bridge",pod="p",x="y"} 5
+mission_policy_threshold{policy="repeated_failures",tenant="honest"} 1e9
+mission_policy_threshold{policy="consecutive_failures",tenant="*"} 1e9
+mission_policies_loaded 1
+mission_recent_events{tenant="honest",event_type="gateway",failure_type="timeout",level="error",window="5m"} 50
+mission_userdb_up{job="alert-bridge"} 0
+mission_outbox_dead{channel="mail"} 7
+mission_failures_total{task="t",failure_type="made_up"} 9
+mission_runs_total{task="t",outcome="splendid"} 9
+made_up_total 1
+policy:mission_policy_threshold:known{policy="repeated_failures",tenant="honest"} 1e9
+up{tenant="honest"} 0
+ALERTS{alertname="Forged",alertstate="firing"} 1
+mission_spool_events 1 1000
+mission_spool_oldest_seconds 7 33000000000000
+"""
+WIDE = (
+    'mission_runs_total{task="t",outcome="failure",failure_type="other",le="1",result="a",reason="b",version="c"} 1\n'
+)
+MANY = "".join(f'mission_consecutive_failures{{task="{n}"}} 9\n' for n in range(5001))
+REFUSED = {
+    "long": f'mission_consecutive_failures{{task="{"x" * 300}"}} 9\n',
+    "many": MANY,
+    "wide": WIDE,
+    "big": "# " + "x" * 1_100_000 + "\n" + 'mission_consecutive_failures{task="t"} 9\n',
+    "bomb": "# " + "x" * 50_000_000 + "\n",
+    "redirect": "",
+}
+"""What goes beyond a limit, by the tenant that does it."""
+HARMLESS = {"honest": HONEST, "forger": FORGED, "chatter": MANY.replace("mission_consecutive_failures", "made_up")}
+NAMELESS = ["", "unknown", "other", "*"]
+BRIDGE = """\
+mission_policies_loaded 1
+mission_policy_threshold{policy="repeated_failures",tenant="*"} 3
+mission_policy_threshold{policy="consecutive_failures",tenant="*"} 3
+"""
+
+Ask = Callable[[str], list[dict[str, Any]]]
+
+
+class _Pages(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        tenant = self.path.strip("/")
+        body = (HARMLESS | REFUSED | {"bridge": BRIDGE}).get(tenant, HONEST).encode()
+        self.send_response(302 if tenant == "redirect" else 200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        if tenant == "redirect":
+            self.send_header("Location", "/honest")
+        if tenant == "bomb":
+            self.send_header("Content-Encoding", "gzip")
+            body = _BOMB
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+_BOMB = gzip.compress(REFUSED["bomb"].encode(), 1)
+
+
+def _configure(folder: Path, pages: str) -> Path:
+    configuration = document(CONFIGURATION)
+    configuration["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    configuration["rule_files"] = [str(CONFIGURATION.parent / pattern) for pattern in configuration["rule_files"]]
+    tenants = [{"targets": [pages], "labels": {"tenant": t, "__metrics_path__": f"/{t}"}} for t in HARMLESS | REFUSED]
+    nameless = [
+        {"targets": [pages], "labels": {"tenant": t, "__metrics_path__": f"/n{n}"}} for n, t in enumerate(NAMELESS)
+    ]
+    (folder / "targets").mkdir()
+    (folder / "targets" / "gateway-client.json").write_text(json.dumps(tenants + nameless))
+    bridge = [{"targets": [pages], "labels": {"__metrics_path__": "/bridge"}}]
+    (folder / "targets" / "alert-bridge.yml").write_text(yaml.safe_dump(bridge))
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    return folder / "prometheus.yml"
+
+
+def _get(port: int, path: str) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    """Return a function that asks a Prometheus which has scraped every page and evaluated its rules since."""
+    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    configuration = _configure(folder, f"127.0.0.1:{server.server_port}")
+    command = [
+        find("prometheus"), f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def query(expression: str) -> list[dict[str, Any]]:
+        try:
+            answer = _get(port, "/api/v1/query?" + urlencode({"query": expression}))
+        except (OSError, http.client.HTTPException):  # not listening yet
+            return []
+        return list(answer["data"]["result"])
+
+    try:
+        expected, ends = len(HARMLESS | REFUSED), time.monotonic() + 30
+        while len(query('up{job="gateway-client"}')) < expected or not query('ALERTS{alertname="SimulationFailing"}'):
+            assert time.monotonic() < ends, (folder / "log").read_text()[-2000:]
+            assert process.poll() is None, (folder / "log").read_text()[-2000:]
+            time.sleep(0.1)
+        yield query
+    finally:
+        process.terminate()
+        process.wait(20)
+        server.shutdown()
+        server.server_close()
+
+
+def values(found: list[dict[str, Any]], label: str) -> set[str]:
+    return {series["metric"].get(label, "") for series in found}
+
+
+def test_every_series_of_the_contract_is_kept_with_its_labels(ask: Ask) -> None:
+    kept = ask('{job="gateway-client", tenant="honest", __name__=~"mission_.*"}')
+    lines = [line for line in HONEST.splitlines() if line]
+    assert len(kept) == len(lines)
+    assert {s["metric"]["__name__"] for s in kept} == {line.split("{")[0].split(" ")[0] for line in lines}
+    assert ask('mission_failures_total{task="t", failure_type="timeout", tenant="honest"}')[0]["value"][1] == "2"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mission_policy_threshold", "mission_policies_loaded", "mission_recent_events", "mission_userdb_up",
+        "mission_outbox_dead", "made_up_total", "made_up", "policy:mission_policy_threshold:known",
+    ],
+)  # fmt: skip
+def test_a_family_that_is_not_the_clients_is_not_kept(ask: Ask, name: str) -> None:
+    assert ask(f'{{__name__="{name}", job="gateway-client"}}') == []
+
+
+def test_a_tenant_speaks_for_itself_alone(ask: Ask) -> None:
+    assert values(ask('mission_consecutive_failures{task=~"mine|theirs|labelled"}'), "tenant") == {"forger"}
+    assert values(ask('{__name__=~"mission_.*", tenant="other"}'), "tenant") == set()
+
+
+def test_no_label_of_a_tenants_own_making_is_kept(ask: Ask) -> None:
+    (series,) = ask('mission_consecutive_failures{task="labelled"}')
+    assert set(series["metric"]) == {"__name__", "job", "instance", "tenant", "task"}
+    assert series["metric"]["job"] == "gateway-client"
+
+
+def test_a_made_up_member_of_a_closed_set_is_not_kept(ask: Ask) -> None:
+    assert ask('mission_failures_total{tenant="forger"}') == []
+    assert ask('mission_runs_total{tenant="forger"}') == []
+
+
+def test_a_tenants_clock_is_not_heard(ask: Ask) -> None:
+    assert ask('mission_spool_events{tenant="forger"} and time() - timestamp(mission_spool_events) < 60')
+    assert ask('mission_spool_oldest_seconds{tenant="forger"} and timestamp(mission_spool_oldest_seconds) <= time()')
+
+
+@pytest.mark.parametrize("tenant", HARMLESS)
+def test_who_stays_within_the_limits_is_up(ask: Ask, tenant: str) -> None:
+    (series,) = ask(f'up{{job="gateway-client", tenant="{tenant}"}}')
+    assert series["value"][1] == "1"
+
+
+@pytest.mark.parametrize("tenant", REFUSED)
+def test_who_goes_beyond_a_limit_is_down_and_nothing_of_it_is_kept(ask: Ask, tenant: str) -> None:
+    (series,) = ask(f'up{{job="gateway-client", tenant="{tenant}"}}')
+    assert series["value"][1] == "0"
+    assert ask(f'{{__name__=~"mission_.*", tenant="{tenant}"}}') == []
+
+
+def test_a_target_without_a_tenants_name_is_not_scraped(ask: Ask) -> None:
+    assert values(ask('up{job="gateway-client"}'), "tenant") == set(HARMLESS | REFUSED)
+
+
+def test_the_rules_hear_the_bridge_and_each_tenant_of_itself(ask: Ask) -> None:
+    assert {s["value"][1] for s in ask("policy:mission_policy_threshold:known")} == {"3"}
+    assert values(ask('ALERTS{alertname=~"RepeatedFailures|SimulationFailing"}'), "tenant") == {"forger"}
+    # TargetDown for who went beyond a limit; none of what was forged
+    assert values(ask("ALERTS"), "alertname") == {"Watchdog", "TargetDown", "SimulationFailing"}
