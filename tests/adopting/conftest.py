@@ -46,6 +46,27 @@ class Platform:
             cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
+    def in_container(self, site: str, token: str, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command as a tenant's container does: no database, a token in a file, a spool."""
+        secret = self.folder.parent / "token"
+        secret.write_text(token + "\n")
+        environment = {name: value for name, value in self.environment.items() if name != "USERDB_URL"} | {
+            "GATEWAY_URL": site,
+            "GATEWAY_TOKEN_FILE": str(secret),
+            "GATEWAY_SPOOL": str(self.folder.parent / "spool"),
+        }
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def token(self) -> str:
+        """Make a reporter token of alpha."""
+        return self.python(
+            "from userdb import tokens; from userdb.models import Tenant\n"
+            "print(tokens.create(Tenant.objects.get(name='alpha'), 'tests')[0])"
+        )
+
     def manage(self, *command: str) -> str:
         done = self.run("manage.py", *command)
         assert done.returncode == 0, done.stdout + done.stderr

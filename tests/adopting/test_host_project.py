@@ -1,6 +1,7 @@
 """A host project that took the steps of docs/adopting.md: its tables, its calls of old, its requests, its reports."""
 
 import json
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.adopting.conftest import Platform, Start
 
@@ -153,11 +155,7 @@ EXCEPTION = {
 
 
 def test_a_report_of_old_is_taken_at_its_path_of_old(platform: Platform, start: Start) -> None:
-    token = platform.python(
-        "from userdb import tokens; from userdb.models import Tenant\n"
-        "print(tokens.create(Tenant.objects.get(name='alpha'), 'tests')[0])"
-    )
-    site = start(platform)
+    token, site = platform.token(), start(platform)
     url = f"{site.url}/api/exceptions/report/"
     assert post(url, {"exceptions": [EXCEPTION]}, token) == (200, {"accepted": 1, "duplicates": 0, "rejected": []})
     assert post(url, {"exceptions": [EXCEPTION]}, token) == (200, {"accepted": 0, "duplicates": 1, "rejected": []})
@@ -192,3 +190,45 @@ def test_userdbs_pages_open_in_the_hosts_own_admin(platform: Platform) -> None:
         "from userdb.models import AuditEntry; print(AuditEntry.objects.latest('id').name)"
     )
     assert said.splitlines() == ["{200}", "302", "gamma"]
+
+
+CLIENT = ("-m", "exporters.gateway_client", "run", "--task", "power-flow", "--")
+SOLVE = "from gateway_client import solve; solve.run({'load_kw': 1000.0})"
+
+
+def test_a_container_reports_a_failed_run_through_the_hosts_gateway(platform: Platform, start: Start) -> None:
+    token, site = platform.token(), start(platform)
+    done = platform.in_container(site.url, token, *CLIENT, sys.executable, "-c", "raise SystemExit('diverged')")
+    assert (done.returncode, "diverged" in done.stderr) == (1, True)
+    said = platform.python(f"{EVENT} print(e.tenant, e.task, e.failure_type, e.level, e.source)")
+    assert said == "alpha power-flow nonzero_exit error gateway_client"
+
+
+def test_a_block_of_python_reports_its_exception_and_lets_it_go_on(platform: Platform, start: Start) -> None:
+    token, site = platform.token(), start(platform)
+    done = platform.in_container(site.url, token, "-c", SOLVE)
+    assert "RuntimeError: did not converge" in done.stderr
+    # whoever runs next in the container hands over what waits
+    platform.in_container(site.url, token, *CLIENT, sys.executable, "-c", "")
+    said = platform.python(f"{EVENT} print(e.tenant, e.task, e.failure_type, e.message)")
+    assert said == "alpha power-flow exception power-flow: RuntimeError: did not converge"
+
+
+def test_a_call_of_old_reports_through_the_spool_without_django(platform: Platform, start: Start) -> None:
+    token, site = platform.token(), start(platform)
+    lines = "import sys; from gateway_client import solve; solve.give_up('gave up', {'bus': 7.0})"
+    done = platform.in_container(site.url, token, "-c", f"{lines}; print('django' in sys.modules)")
+    assert (done.returncode, done.stdout.strip()) == (0, "False")
+    platform.in_container(site.url, token, *CLIENT, sys.executable, "-c", "")
+    said = platform.python(f"{EVENT} print(e.tenant, e.level, e.failure_type, e.message, e.detail['bus'])")
+    assert said == "alpha critical exception gave up 7.0"
+
+
+def test_the_deployments_command_is_one_that_the_client_takes(platform: Platform) -> None:
+    document = yaml.safe_load((platform.folder / "pods_yaml" / "user-container.yaml").read_text())
+    simulator, client = document["spec"]["template"]["spec"]["containers"]
+    (*start_of_run, command, _) = simulator["command"]
+    done = platform.in_container("", "", "-m", "exporters.gateway_client", *start_of_run[1:], command, "-c", "print(1)")
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    done = platform.in_container("", "", "-m", "exporters.gateway_client", *client["command"][1:], "--help")
+    assert done.returncode == 0
