@@ -13,14 +13,8 @@ from django.utils.safestring import SafeString
 
 from runtime.closed_sets import LEVELS
 from userdb.admin.delivery import said
-from userdb.admin.pages import HistoryAdmin, HistoryInline, ago, closed_filter
+from userdb.admin.pages import HistoryAdmin, HistoryInline, ago, closed_filter, listing
 from userdb.models import Alert, AlertIdentity, AlertTransition, Notification, WebhookEvent
-
-
-def listing(pairs: dict[str, str]) -> SafeString:
-    """Return labels or annotations as lines of a page."""
-    text = "\n".join(f"{name}: {value}" for name, value in sorted(pairs.items()))
-    return format_html('<pre style="margin:0;white-space:pre-wrap">{}</pre>', text or "none")
 
 
 def webhook_link(number: int | None) -> SafeString | str:

@@ -5,6 +5,7 @@ Neither counts a big table: the paginator stops at a bound, and Django's own ful
 
 from __future__ import annotations  # ModelForm takes its type argument only for the type check
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -14,6 +15,8 @@ from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from userdb import audit
@@ -34,6 +37,12 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 def ago(moment: Any) -> str:
     """Return `3 minutes ago`, "" without a time."""
     return f"{timesince(moment, depth=1)} ago" if moment else ""
+
+
+def listing(pairs: Mapping[str, Any]) -> SafeString:
+    """Return names and values as lines of a page."""
+    text = "\n".join(f"{name}: {value}" for name, value in sorted(pairs.items()))
+    return format_html('<pre style="margin:0;white-space:pre-wrap">{}</pre>', text or "none")
 
 
 class _Page(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -8,9 +8,10 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
 from runtime.closed_sets import EVERYONE, POLICIES
-from userdb.admin.pages import AuditedAdmin, HistoryAdmin
+from userdb.admin.pages import AuditedAdmin, HistoryAdmin, listing
 from userdb.models import Acknowledgement, AlertPolicy, AuditEntry, MaintenanceWindow, Tenant
 
 
@@ -54,7 +55,16 @@ class AuditEntryAdmin(HistoryAdmin):
     list_filter = ("action", "kind", "at")
     search_fields = ("by__exact", "name")
     search_help_text = "Who, as a whole; or a part of the changed thing's name."
+    fields = readonly_fields = ("at", "by", "action", "kind", "object_id", "name", "before", "after")
     empty_text = "Nobody has changed anything yet."
+
+    @admin.display(description="old")
+    def before(self, entry: AuditEntry) -> SafeString | str:
+        return "none: it was not there" if entry.old is None else listing(entry.old)
+
+    @admin.display(description="new")
+    def after(self, entry: AuditEntry) -> SafeString | str:
+        return "none: it is gone" if entry.new is None else listing(entry.new)
 
 
 @admin.register(Acknowledgement)

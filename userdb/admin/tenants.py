@@ -41,7 +41,8 @@ class ReporterTokenAdmin(AuditedAdmin):
     list_display = ("hint", "tenant", "note", "created_at", "created_by", "expires_at", "revoked_at", "last_used_at")
     list_filter = ("tenant",)
     list_select_related = ("tenant",)
-    search_fields = ("tenant__name", "hint", "note")
+    search_fields = ("tenant__name", "hint__exact", "note")
+    search_help_text = "A part of a tenant's name or of a note, or a token's first characters as shown."
     actions = ("revoke",)
     fields = ("tenant", "note", "expires_at")
     empty_text = "No tokens: no tenant can report. Add one; the token is shown once."
