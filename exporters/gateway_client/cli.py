@@ -40,6 +40,22 @@ def serve(arguments: argparse.Namespace) -> int:
     return serving.serve(arguments.web_listen_address, arguments.ca)
 
 
+def status(arguments: argparse.Namespace) -> int:
+    """Show the spool."""
+    from exporters.gateway_client import status as spool_status
+
+    return spool_status.show(arguments.json)
+
+
+def flush(arguments: argparse.Namespace) -> int:
+    """Send now."""
+    from exporters.gateway_client import status as spool_status
+    from runtime import logs
+
+    logs.configure(arguments.log_level, arguments.log_format)
+    return spool_status.flush(arguments.wait.total_seconds(), arguments.quarantined)
+
+
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
         f"{PROGRAM} run [--task NAME] [--timeout TIME] [--grace TIME] [--federation ID] [--rules FILE] -- COMMAND ..."
@@ -58,9 +74,21 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add_log_flags(parser)
 
 
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_flush(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--wait", type=duration, default=duration("30s"), help="at most so long; default: 30s")
+    parser.add_argument("--quarantined", action="store_true", help="send again what the gateway refused, too")
+    add_log_flags(parser)
+
+
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None], str]] = {
     "run": (run, _add_run, "run a simulator, count the run, report its failure"),
     "serve": (serve, _add_serve, "expose the metrics and send the reports"),
+    "status": (status, _add_status, "what waits, what was dropped, how the last try ended"),
+    "flush": (flush, _add_flush, "send what waits now; exit 1 when something still waits"),
 }
 
 
@@ -68,7 +96,7 @@ def parser(asked: str) -> argparse.ArgumentParser:
     """Return the parser, with the flags of the command that is asked for."""
     made = argparse.ArgumentParser(PROGRAM, description="The tenant's side: business runs counted, failures reported.")
     add_version(made)
-    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND", prog=PROGRAM)
     for name, (_, add_flags, text) in _COMMANDS.items():
         command = commands.add_parser(name, help=text)
         if name == asked:

@@ -5,7 +5,6 @@ In: the child, its verdict. Out: the `Event`. Called by `runs.py`, for failed ru
 
 import os
 import socket
-from collections.abc import Sequence
 from typing import Any
 
 from exporters.gateway_client import events
@@ -28,6 +27,7 @@ def surroundings() -> dict[str, str]:
         "pod": os.environ.get("POD_NAME", ""),
         "namespace": os.environ.get("POD_NAMESPACE", ""),
         "image": os.environ.get("CONTAINER_IMAGE", ""),
+        "tenant_id": os.environ.get("TENANT_ID", ""),
     }
     return {name: value for name, value in known.items() if value}
 
@@ -38,15 +38,13 @@ def output(tail: Tail) -> str:
     return text.encode()[-OUTPUT_BYTES:].decode("utf-8", "ignore")
 
 
-def event(
-    run: Started, command: Sequence[str], child: Child, ended: Ended | None, verdict: Verdict, **more: Any
-) -> Event:
+def event(run: Started, child: Child, ended: Ended | None, verdict: Verdict) -> Event:
     """Return the report of a failed run."""
     detail: dict[str, Any] = {
         "run_id": run.run_id,
-        "command": masked_command(command),
+        "command": masked_command(child.command),
         **({"rule": verdict.rule} if verdict.rule else {}),
-        **more,
+        **({"federation": run.federation} if run.federation else {}),
         "stdout": output(child.stdout),
         "stderr": output(child.stderr),
         "stdout_bytes": child.stdout.total,

@@ -63,20 +63,32 @@ def report(
     run = _current.get()
     name = task or (run.task if run else "") or str(detail.get("task") or "") or os.environ.get("GATEWAY_TASK", "")
     kind = failure_type or str(detail.get("failure_type") or "exception")
+    event = events.make(
+        task=name,
+        failure_type=kind,
+        level=level,
+        message=str(message),
+        detail=detail | _ties(run) | surroundings(),
+        occurred_at=time.time(),
+    )
     try:
-        event = events.make(
-            task=name,
-            failure_type=kind,
-            level=level,
-            message=str(message),
-            detail=detail | _ties(run) | surroundings(),
-            occurred_at=time.time(),
-        )
         _the_spool().keep(event)
     except (SpoolError, OSError) as error:
-        log.error("report not kept", extra={"error": str(error)})
-        return None
+        return event.id if _beside(None, 0.0, event, error) else None
     return event.id
+
+
+def _beside(run: Started | None, seconds: float, event: Event | None, error: Exception) -> bool:
+    """Keep beside the spool what the spool does not take; return whether it is kept."""
+    from exporters.gateway_client import journal
+
+    try:
+        place = journal.write(_the_spool(), run, seconds, event)
+    except OSError as worse:
+        log.error("report lost", extra={"error": f"{error}; {worse}"})
+        return False
+    log.warning("kept beside the spool until it can be written", extra={"error": str(error), "place": str(place)})
+    return True
 
 
 def _ties(run: "Run | None") -> dict[str, str]:
@@ -156,15 +168,15 @@ class Run:
         try:
             _the_spool().start(self._started)
         except (SpoolError, OSError) as trouble:
-            log.error("run not counted", extra={"error": str(trouble)})
+            log.warning("run under way not noted", extra={"error": str(trouble)})
 
     def _note_end(self, seconds: float, error: BaseException | None) -> None:
         failed = error is not None and not (isinstance(error, SystemExit) and not error.code)
+        event = self._event(error, seconds) if failed and error is not None else None
         try:
-            event = self._event(error, seconds) if failed and error is not None else None
             _the_spool().finish(self._started, seconds, event)
         except (SpoolError, OSError) as trouble:
-            log.error("run not counted", extra={"error": str(trouble)})
+            _beside(self._started, seconds, event, trouble)
 
     def _event(self, error: BaseException, seconds: float) -> Event:
         trace = "".join(traceback.format_exception(error))

@@ -1,19 +1,24 @@
 """`gateway-client run`: one run of a simulator, from its command to what is kept of it.
 
-In: a command line. Out: the command's own exit code; in the spool one counted run, and a report when it failed. The child is
-started first and noted then, so that it waits for nothing of ours. Nothing that goes wrong here ever touches the child.
+In: a command line. Out: the command's own exit code; in the spool one counted run, and a report when it failed. Nothing that
+goes wrong here ever touches the child.
 """
 
 import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporters.gateway_client import cgroup
 from exporters.gateway_client.process import Child, Ended
 from exporters.gateway_client.spool import Event, Spool, SpoolError, Started
+from runtime.settings import SettingsError
+
+if TYPE_CHECKING:
+    from exporters.gateway_client.rules import Rule
 
 TIMED_OUT = 124
 """Exit code of a run that was ended at its timeout, as `timeout` of coreutils has it."""
@@ -32,61 +37,81 @@ class Options(NamedTuple):
 
 
 class _Notes:
-    """The spool, as a run sees it: trouble with it is said once and costs nothing else."""
+    """The spool, as a run sees it: trouble with it is said once and costs the child nothing."""
 
     def __init__(self) -> None:
-        self.spool: Spool | None = None
-        self._said = False
-
-    def say(self, error: Exception) -> None:
-        if not self._said:
-            sys.stderr.write(f"gateway-client: this run can't be kept: {error}\n")
-        self._said = True
+        self.spool = Spool()
 
     def start(self, run: Started) -> None:
-        try:
-            self.spool = Spool()
+        """Note the start; what can't be noted is made up for at the end."""
+        with suppress(SpoolError, OSError):
             self.spool.start(run)
-        except (SpoolError, OSError) as error:
-            self.say(error)
 
     def finish(self, run: Started, seconds: float, event: Event | None) -> None:
+        """Note the end, in the spool or beside it, and do what waits there."""
         try:
-            self.spool = self.spool or Spool()
             self.spool.finish(run, seconds, event)
             self.spool.leave()
         except (SpoolError, OSError) as error:
-            self.say(error)
+            self._beside(run, seconds, event, error)
+        else:
+            self._hand_over()
+
+    def _beside(self, run: Started, seconds: float, event: Event | None, error: Exception) -> None:
+        from exporters.gateway_client import journal
+
+        try:
+            place = journal.write(self.spool, run, seconds, event)
+        except OSError as worse:
+            _say(f"{error}; {worse}: this run is not counted")
+        else:
+            _say(f"{error}: kept in {place} until the spool can be written")
+
+    def _hand_over(self) -> None:
+        """Do what the others of this spool have left, and try once to send what waits, if nobody else does."""
+        try:
+            if self.spool.others_need_us():
+                from exporters.gateway_client import upkeep
+
+                upkeep.keep_up(self.spool)
+            if os.environ.get("GATEWAY_URL", "").strip() and self.spool.waiting():
+                from exporters.gateway_client import sender
+
+                sender.try_once(self.spool, seconds=2.0)
+        except (SpoolError, SettingsError, OSError) as error:
+            _say(f"reports wait: {error}")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"gateway-client: {text}\n")
 
 
 def run(options: Options) -> int:
     """Run the command; return its exit code."""
     user_rules = _user_rules(options.rules)
     kills_before = cgroup.oom_kills()
-    started = Started(os.urandom(16).hex(), options.task, time.time())
-    child = Child(options.command, options.timeout, options.grace)
-    notes = _Notes()
-    ended: Ended | None = None
-    code, not_started = 0, ""
+    started = Started(os.urandom(16).hex(), options.task, time.time(), options.federation)
+    notes, child = _Notes(), Child(options.command, options.timeout, options.grace)
+    notes.start(started)  # before the child: whatever ends us from here on, the run is known
+    ended, not_started = None, ""
     try:
-        child.start(_environment(options, started))
+        child.start(_environment(options, started.run_id))
     except OSError as error:
-        code, not_started = _not_started(options.command[0], error)
-        sys.stderr.write(f"gateway-client: {not_started}\n")
-    notes.start(started)
-    if not not_started:
+        code, not_started = _not_started(error)
+        _say(f"{options.command[0]}: {not_started}")
+    else:
         ended = child.wait()
         code = TIMED_OUT if ended.timed_out else ended.exit_code
     event = None
-    if code or (user_rules and any(rule.always for rule in user_rules)):
+    if code or any(rule.always for rule in user_rules):
         kills = (cgroup.oom_kills() or 0) - (kills_before or 0)
-        event = _failure(options, started, child, ended, not_started, kills, user_rules)
+        event = _failure(started, child, ended, not_started, kills, user_rules)
     notes.finish(started, ended.seconds if ended else 0.0, event)
-    _hand_over(notes)
     return code
 
 
-def _user_rules(path: str) -> list:  # type: ignore[type-arg]
+def _user_rules(path: str) -> "list[Rule]":
+    """Return the user's own rules; raise RulesError at the start, not at the first failure."""
     if not path:
         return []
     from exporters.gateway_client import rules
@@ -94,27 +119,21 @@ def _user_rules(path: str) -> list:  # type: ignore[type-arg]
     return rules.read(Path(path))
 
 
-def _environment(options: Options, run: Started) -> dict[str, str]:
+def _environment(options: Options, run_id: str) -> dict[str, str]:
     """Return the child's environment: ours, and what ties its own reports to this run."""
-    more = {"GATEWAY_TASK": options.task, "GATEWAY_RUN_ID": run.run_id}
+    more = {"GATEWAY_TASK": options.task, "GATEWAY_RUN_ID": run_id}
     if options.federation:
         more["GATEWAY_FEDERATION"] = options.federation
     return {**os.environ, **more}
 
 
-def _not_started(command: str, error: OSError) -> tuple[int, str]:
+def _not_started(error: OSError) -> tuple[int, str]:
     code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-    return code, f"{command}: {error.strerror or error}"
+    return code, error.strerror or str(error)
 
 
 def _failure(
-    options: Options,
-    run: Started,
-    child: Child,
-    ended: Ended | None,
-    not_started: str,
-    kills: int,
-    user_rules: Sequence[object],
+    run: Started, child: Child, ended: Ended | None, not_started: str, kills: int, user_rules: "Sequence[Rule]"
 ) -> Event | None:
     from exporters.gateway_client import classify, evidence, rules
 
@@ -128,22 +147,6 @@ def _failure(
             stdout=child.stdout.last(),
             stderr=child.stderr.last(),
         ),
-        [*user_rules, *rules.builtin()],  # type: ignore[list-item]
+        [*user_rules, *rules.builtin()],
     )
-    if found is None:
-        return None
-    more = {"federation": options.federation} if options.federation else {}
-    return evidence.event(run, options.command, child, ended, found, **more)
-
-
-def _hand_over(notes: _Notes) -> None:
-    """Try once to send what waits, if nobody else does."""
-    if notes.spool is None or not os.environ.get("GATEWAY_URL", "").strip():
-        return
-    try:
-        if notes.spool.waiting():
-            from exporters.gateway_client import sender
-
-            sender.try_once(notes.spool, seconds=2.0)
-    except (SpoolError, OSError) as error:
-        notes.say(error)
+    return None if found is None else evidence.event(run, child, ended, found)

@@ -31,12 +31,12 @@ CREATE TABLE duration (label TEXT NOT NULL, bucket INTEGER NOT NULL, count INTEG
     PRIMARY KEY (label, bucket)) WITHOUT ROWID;
 -- a run under way; who holds the lock named `holder` is alive
 CREATE TABLE running (run_id TEXT PRIMARY KEY, task TEXT NOT NULL, label TEXT NOT NULL, holder TEXT NOT NULL,
-    started_at REAL NOT NULL, about TEXT NOT NULL) WITHOUT ROWID;
+    started_at REAL NOT NULL, federation TEXT NOT NULL) WITHOUT ROWID;
 -- counters that belong to no task: (dropped, reason), (reports, result), (folded, label)
 CREATE TABLE tally (name TEXT NOT NULL, label TEXT NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (name, label)) WITHOUT ROWID;
--- what the senders of this spool tell each other: when the next try is due, how the last one ended
-CREATE TABLE sending (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+-- what processes tell each other: when the next try is due, how the last one ended, how far a journal was taken in
+CREATE TABLE word (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
 

@@ -82,6 +82,7 @@ class Sender:
         """When the next try is due (monotonic)."""
         self._most = BATCH
         self._refused_token = ""
+        self._asked_at = ""
         self._said_refused = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
@@ -98,10 +99,11 @@ class Sender:
         self.lock.release()
 
     def is_due(self) -> bool:
-        """Whether to try now; a new token is a reason not to wait."""
-        return time.monotonic() >= self.due or (
-            self._refused_token != "" and self.gateway.token() != self._refused_token
-        )
+        """Whether to try now; a new token, or somebody who asks, is a reason not to wait."""
+        if time.monotonic() >= self.due:
+            return True
+        asked_at, self._asked_at = self._asked_at, self.spool.told().get("asked_at", "")
+        return asked_at != self._asked_at or (self._refused_token != "" and self.gateway.token() != self._refused_token)
 
     def step(self) -> bool:
         """Send the oldest batch; return whether to go on at once."""

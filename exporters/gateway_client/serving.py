@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from exporters.gateway_client.exposition import SpoolCollector
 from exporters.gateway_client.sender import Sender, gateway_of_environment
 from exporters.gateway_client.spool import Spool, SpoolError
+from exporters.gateway_client.upkeep import keep_up, remove_dead_locks
 from runtime.build import expose_build_info
 from runtime.flags import Address, stop_on_signals
 from runtime.port import MetricsPort
@@ -61,6 +62,8 @@ def _trouble(spool: Spool) -> str | None:
 
 
 def _keep_house(spool: Spool) -> None:
-    """End runs whose process has died without a word, and fold the log."""
+    """Do for the others what is to be done, and fold the log."""
+    keep_up(spool)
+    remove_dead_locks(spool)
     if spool.database.log_bytes() > _LOG_BYTES:
         spool.database.fold_log()

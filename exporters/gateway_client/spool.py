@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ class Started(NamedTuple):
     run_id: str
     task: str
     started_at: float
-    about: str = "{}"
+    federation: str = ""
 
 
 class Kept(NamedTuple):
@@ -79,7 +80,7 @@ class Spool:
             label = self._label(connection, run.task)
             connection.execute(
                 "INSERT INTO running VALUES (?, ?, ?, ?, ?, ?)",
-                (run.run_id, run.task, label, holder, run.started_at, run.about),
+                (run.run_id, run.task, label, holder, run.started_at, run.federation),
             )
 
         self.database.write(work, durable=False)
@@ -91,14 +92,12 @@ class Spool:
         """
 
         def work(connection: sqlite3.Connection) -> bool:
-            row = connection.execute("SELECT label FROM running WHERE run_id = ?", (run.run_id,)).fetchone()
-            if row is None and only_if_running:
+            if (
+                only_if_running
+                and not connection.execute("SELECT 1 FROM running WHERE run_id = ?", (run.run_id,)).fetchone()
+            ):
                 return False
-            connection.execute("DELETE FROM running WHERE run_id = ?", (run.run_id,))
-            label = row[0] if row else self._label(connection, run.task)
-            _count_run(connection, label, seconds, run.started_at + seconds, event is None)
-            if event is not None:
-                self._insert(connection, event, label)
+            self.add(connection, run, seconds, event)
             return True
 
         return self.database.write(work, durable=event is not None)
@@ -106,26 +105,47 @@ class Spool:
     def keep(self, event: Event) -> None:
         """Keep one report that is no run's end, and count it when it is a failure."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            self._insert(connection, event, self._label(connection, event.task or OTHER))
+        self.database.write(lambda connection: self.add(connection, None, 0.0, event), durable=True)
 
-        self.database.write(work, durable=True)
+    def add(self, connection: sqlite3.Connection, run: Started | None, seconds: float, event: Event | None) -> None:
+        """Add a run's end, a report, or both, inside a transaction."""
+        label = ""
+        if run is not None:
+            row = connection.execute("SELECT label FROM running WHERE run_id = ?", (run.run_id,)).fetchone()
+            connection.execute("DELETE FROM running WHERE run_id = ?", (run.run_id,))
+            label = row[0] if row else self._label(connection, run.task)
+            _count_run(connection, label, seconds, run.started_at + seconds, event is None)
+        if event is not None:
+            self._insert(connection, event, label or self._label(connection, event.task or OTHER))
 
     def lost_runs(self) -> list[Started]:
         """Return the runs whose process has died without a word (kill -9, or the container's end)."""
         held: dict[str, bool] = {}
         rows = self.database.read(
-            lambda c: c.execute("SELECT run_id, task, started_at, about, holder FROM running").fetchall()
+            lambda c: c.execute("SELECT run_id, task, started_at, federation, holder FROM running").fetchall()
         )
         for *_, holder in rows:
             if holder not in held:
                 held[holder] = self._is_held(holder)
         return [Started(*run) for *run, holder in rows if not held[holder]]
 
+    def others_need_us(self) -> bool:
+        """Whether there may be something for `upkeep.keep_up` to do. Cheap: asked at the end of each run."""
+        return any(path.exists() for path in self.journals()) or self.database.read(
+            lambda c: c.execute("SELECT 1 FROM running LIMIT 1").fetchone() is not None
+        )
+
+    def journals(self) -> list[Path]:
+        """Return where this spool's journal may be: memory first, since the disk may be what is full."""
+        place = str(self.folder.absolute()).strip("/").replace("/", "%")[-180:]
+        name = f"gateway-client-{os.geteuid()}-{place}.jsonl"
+        folders = ("/dev/shm", os.environ.get("TMPDIR") or "/tmp", self.folder)  # noqa: S108
+        return [Path(folder) / name for folder in folders]
+
     def _holder(self) -> str:
         """Return the name of this process' lock, which the kernel gives back when it dies."""
         if self._alive is None:
-            (self.folder / "alive").mkdir(mode=0o700, exist_ok=True)
+            (self.folder / "alive").mkdir(mode=0o700, parents=True, exist_ok=True)
             name = f"{os.getpid()}-{os.urandom(6).hex()}"
             lock = FileLock(self.folder / "alive" / name)
             lock.take()
@@ -153,7 +173,9 @@ class Spool:
     def forget(self) -> None:
         """In a forked child: leave everything to the parent."""
         self.database.forget()
-        self._alive = None
+        if self._alive is not None:
+            self._alive.release()  # our copy of it: the parent's goes on
+            self._alive = None
 
     # --- counting and bounds, inside a transaction -------------------------------------------------------------------
 
@@ -185,6 +207,9 @@ class Spool:
                 "INSERT INTO failure VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
                 (label, event.failure_type),
             )
+        if not event.body:  # a journal that was full kept the count alone
+            add_to_tally(connection, "dropped", "unwritable")
+            return
         connection.execute(
             "INSERT INTO report (id, level, kept_at, bytes, body) VALUES (?, ?, ?, ?, ?)",
             (event.id, LEVELS.index(event.level), time.time(), len(event.body.encode()), event.body),
@@ -256,10 +281,14 @@ class Spool:
     def tell(self, **values: str) -> None:
         """Leave word for the other senders of this spool."""
         rows = list(values.items())
-        self.database.write(lambda c: c.executemany("INSERT OR REPLACE INTO sending VALUES (?, ?)", rows), False)
+        self.database.write(lambda c: c.executemany("INSERT OR REPLACE INTO word VALUES (?, ?)", rows), False)
 
     def told(self) -> dict[str, str]:
-        return dict(self.database.read(lambda c: c.execute("SELECT name, value FROM sending").fetchall()))
+        return dict(self.database.read(lambda c: c.execute("SELECT name, value FROM word").fetchall()))
+
+    def ask_to_send(self) -> None:
+        """Ask the sender at work, if there is one, to try now instead of when its next try is due."""
+        self.tell(asked_at=str(time.time()))
 
     def waiting(self) -> int:
         """Return how many reports wait."""
@@ -294,8 +323,13 @@ def _count_run(connection: sqlite3.Connection, label: str, seconds: float, ended
 
 
 def _take_over(connection: sqlite3.Connection, broken: Path) -> None:
-    """Count a broken file, and save what reports can still be read from it."""
+    """Count a broken file, and save the reports that can still be read from it."""
     add_to_tally(connection, "dropped", "corrupt")
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{broken.as_uri()}?mode=ro", uri=True)) as old:
+        for row in old.execute("SELECT id, level, kept_at, bytes, body FROM report ORDER BY n"):
+            connection.execute(
+                "INSERT OR IGNORE INTO report (id, level, kept_at, bytes, body) VALUES (?, ?, ?, ?, ?)", row
+            )
 
 
 def _bound(name: str, default: int) -> int:
