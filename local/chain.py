@@ -29,7 +29,9 @@ def programs_of(ports: Ports, tenant: str | None, calm: bool) -> list[Program]:
             "prometheus",
             [str(programs.find("prometheus")), f"--config.file={PROMETHEUS / 'prometheus.yml'}",
              f"--storage.tsdb.path={PROMETHEUS / 'data'}", f"--web.listen-address={bind(ports.prometheus)}",
-             f"--web.external-url={url(ports.prometheus)}/"],
+             f"--web.external-url={url(ports.prometheus)}/",
+             # an Alertmanager that lost its memory hears of what fires within this time (1 min by default)
+             "--rules.alert.resend-delay=10s"],
             ready=url(ports.prometheus) + "/-/ready",
         ),
         Program(

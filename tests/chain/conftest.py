@@ -35,16 +35,20 @@ class Run:
     environment: dict[str, str]
     process: subprocess.Popen[str] | None = None
 
+    @property
+    def out(self) -> Path:
+        return self.var.parent / "out"
+
     def start(self, *arguments: str, **variables: str) -> "Run":
         command = [sys.executable, "-m", "local.run", *arguments]
-        self.out = (self.var.parent / "out").open("w+")
-        self.process = subprocess.Popen(
-            command, cwd=SOURCE, env=self.environment | variables, stdout=self.out, stderr=self.out, text=True
-        )
+        with self.out.open("w") as out:
+            self.process = subprocess.Popen(
+                command, cwd=SOURCE, env=self.environment | variables, stdout=out, stderr=out, text=True
+            )
         return self
 
     def said(self) -> str:
-        return (self.var.parent / "out").read_text()
+        return self.out.read_text()
 
     def wait(self, seconds: float) -> int:
         assert self.process is not None
@@ -88,5 +92,3 @@ def run(tmp_path: Path) -> Iterator[Run]:
         made.process.kill()
         made.process.wait()
     until(lambda: not made.processes(), 20)
-    if made.process is not None:
-        made.out.close()
