@@ -1,7 +1,8 @@
 # Everything a fresh machine needs for `make run` and `make test` is installed below .venv/ and var/.
 PYTHON ?= python3
 BIN := .venv/bin
-export PIP_DISABLE_PIP_VERSION_CHECK := 1 PIP_NO_INPUT := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
 
 .PHONY: run smoke test check lock clean
 
