@@ -90,5 +90,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = env_text("DJANGO_TIME_ZONE", "UTC")
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = "userdb"  # userdb/en/formats.py
 LOGGING_CONFIG = None  # runtime.logs configures it, the same in every process
 APPEND_SLASH = False  # Alertmanager follows a redirect with a GET and loses the alert

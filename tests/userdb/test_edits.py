@@ -84,7 +84,7 @@ def test_each_of_a_bulk_deletion_is_audited(alice: Client) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "text"),
     [
-        ("policy", "made_up", "No rule has a threshold 'made_up'"),
+        ("policy", "made_up", "made_up is not one of the available choices"),
         ("policy", "", "This field is required"),
         ("tenant", "nobody", "There is no tenant 'nobody'"),
         ("tenant", "Alpha", "There is no tenant 'Alpha'"),

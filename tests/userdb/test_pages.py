@@ -1,5 +1,6 @@
 """Every page of every table: opens with rows and without, in a constant number of statements; history is read by all alike."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,20 @@ def test_a_list_and_a_page_open(admin_client: Client, table: Any) -> None:
     assert admin_client.get(listing(table)).status_code == 200
     assert admin_client.get(page(row)).status_code == 200
     assert admin_client.get(page(row, "history")).status_code == 200
+
+
+@every
+def test_a_page_says_when_in_seconds_and_the_zone(admin_client: Client, table: Any) -> None:
+    row = rows()[table][0]
+    text = admin_client.get(page(row)).content.decode()
+    assert table is models.Channel or re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d CST", text)
+    assert "DatabaseDefault" not in text
+
+
+@pytest.mark.parametrize("table", CONFIGURATION, ids=name_of)
+def test_an_empty_form_shows_nothing_of_the_programs_inside(admin_client: Client, table: Any) -> None:
+    text = admin_client.get(reverse(f"admin:userdb_{table._meta.model_name}_add")).content.decode()
+    assert "object at 0x" not in text
 
 
 @every

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from runtime.closed_sets import LEVELS
 from userdb.admin.delivery import said
-from userdb.admin.pages import HistoryAdmin, HistoryInline, ago, closed_filter, listing
+from userdb.admin.pages import HistoryAdmin, HistoryInline, ago, block, closed_filter, listing
 from userdb.models import Alert, AlertIdentity, AlertTransition, Notification, WebhookEvent
 
 
@@ -50,7 +50,7 @@ class NotificationInline(HistoryInline):
 
 @admin.register(Alert)
 class AlertAdmin(HistoryAdmin):
-    list_display = ("id", "name", "tenant", "severity", "status", "starts_at", "ends_at", "closed_by")
+    list_display = ("name", "tenant", "severity", "status", "starts_at", "ends_at", "closed_by")
     list_filter = ("state", "closed_by", closed_filter("identity__severity", LEVELS), "created_at")
     list_select_related = ("identity",)
     search_fields = ("identity__alertname__exact", "identity__tenant__exact", "identity__fingerprint__exact")
@@ -171,4 +171,4 @@ class WebhookEventAdmin(HistoryAdmin):
             text = json.dumps(json.loads(text), indent=1, ensure_ascii=False)
         if len(text) > 100_000:
             text = text[:100_000] + f"\n… {len(text) - 100_000} characters more"
-        return format_html('<pre style="margin:0;white-space:pre-wrap">{}</pre>', text)
+        return block(text)

@@ -1,15 +1,23 @@
 """What happened: events, minutes of requests and of containers."""
 
+import json
+
 from django.contrib import admin
+from django.utils.safestring import SafeString
 
 from runtime.closed_sets import EVENT_TYPES, FAILURE_TYPES, LEVELS, REQUEST_FAILURES
-from userdb.admin.pages import HistoryAdmin, closed_filter
+from userdb.admin.pages import HistoryAdmin, block, closed_filter
 from userdb.models import ContainerUsage, MonitorEvent, RequestRollup
 
 
 @admin.register(MonitorEvent)
 class MonitorEventAdmin(HistoryAdmin):
-    list_display = ("id", "received_at", "tenant", "event_type", "level", "failure_type", "task", "short_message")
+    list_display = ("received_at", "tenant", "level", "failure_type", "task", "short_message", "event_type", "id")
+    fields = (
+        "tenant", "event_type", "level", "failure_type", "task", "whole_message", "all_detail", "source", "occurred_at",
+        "received_at", "created_at", "event_id",
+    )  # fmt: skip
+    readonly_fields = fields
     list_filter = (
         closed_filter("event_type", EVENT_TYPES),
         closed_filter("level", LEVELS),
@@ -25,6 +33,14 @@ class MonitorEventAdmin(HistoryAdmin):
     @admin.display(description="message")
     def short_message(self, event: MonitorEvent) -> str:
         return event.message if len(event.message) <= 120 else event.message[:119] + "…"
+
+    @admin.display(description="message")
+    def whole_message(self, event: MonitorEvent) -> SafeString:
+        return block(event.message)
+
+    @admin.display(description="detail")
+    def all_detail(self, event: MonitorEvent) -> SafeString:
+        return block("" if event.detail is None else json.dumps(event.detail, indent=1, ensure_ascii=False))
 
 
 @admin.register(RequestRollup)

@@ -41,8 +41,12 @@ def ago(moment: Any) -> str:
 
 def listing(pairs: Mapping[str, Any]) -> SafeString:
     """Return names and values as lines of a page."""
-    text = "\n".join(f"{name}: {value}" for name, value in sorted(pairs.items()))
-    return format_html('<pre style="margin:0;white-space:pre-wrap">{}</pre>', text or "none")
+    return block("\n".join(f"{name}: {value}" for name, value in sorted(pairs.items())))
+
+
+def block(text: str) -> SafeString:
+    """Return text with its lines, however long they are."""
+    return format_html('<pre style="margin:0;white-space:pre-wrap;overflow-wrap:anywhere">{}</pre>', text or "none")
 
 
 class _Page(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -72,7 +76,10 @@ def closed_filter(column: str, words: tuple[str, ...]) -> type[ClosedFilter]:
 
 
 class HistoryAdmin(_Page):
-    """Rows that the chain writes: to be read, never edited."""
+    """Rows that the chain writes: to be read, never edited. A page shows every column, those that the database fills too."""
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return self.fields or [field.name for field in self.opts.concrete_fields if not field.primary_key]
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.forms import ModelForm
+from django.db.models import Model
+from django.forms import ChoiceField, ModelForm
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -18,15 +19,11 @@ from userdb.models import Acknowledgement, AlertPolicy, AuditEntry, MaintenanceW
 class AlertPolicyForm(ModelForm):  # type: ignore[type-arg]
     """A threshold for a name that no rule or tenant bears would change nothing, silently: it is refused."""
 
+    policy = ChoiceField(choices=[(name, name) for name in POLICIES], help_text="The rule whose threshold it is.")
+
     class Meta:
         model = AlertPolicy
         fields = ("policy", "tenant", "threshold", "note")
-
-    def clean_policy(self) -> str:
-        name = str(self.cleaned_data["policy"])
-        if name not in POLICIES:
-            raise ValidationError(f"No rule has a threshold {name!r}: there are {', '.join(POLICIES)}.")
-        return name
 
     def clean_tenant(self) -> str:
         name = str(self.cleaned_data["tenant"])
@@ -41,8 +38,10 @@ class AlertPolicyAdmin(AuditedAdmin):
     list_display = ("policy", "tenant", "threshold", "note", "updated_at", "updated_by")
     list_filter = ("policy",)
     search_fields = ("policy", "tenant")
-    readonly_fields = ("updated_at", "updated_by")
     empty_text = "No thresholds: the rules in Prometheus use their builtin ones."
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return ("updated_at", "updated_by") if obj else ()
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
         obj.updated_by = request.user.get_username()

@@ -35,6 +35,9 @@ class TenantAdmin(AuditedAdmin):
         # the name stands in rows, labels and routes: another name is another tenant
         return ("name", "created_at") if obj else ()
 
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return ("name", "title", "enabled", "created_at") if obj else ("name", "title", "enabled")
+
 
 @admin.register(ReporterToken)
 class ReporterTokenAdmin(AuditedAdmin):
