@@ -136,8 +136,8 @@ def test_the_second_port_is_documented() -> None:
 
 def test_the_webhooks_path_is_documented(client: object) -> None:
     (path,) = _documented_endpoints("Alertmanager's webhook") - {"/webhooks/"}
-    assert client.get(path).status_code == 405  # type: ignore[attr-defined]
-    assert client.post(f"{path}x").status_code == 404  # type: ignore[attr-defined]
+    answers = [client.post(path + end).status_code for end in ("", "/", "x")]  # type: ignore[attr-defined]
+    assert answers == [401, 401, 404]
 
 
 @pytest.mark.parametrize(
