@@ -3,6 +3,8 @@
 import socket
 from dataclasses import dataclass, fields
 
+import requests
+
 from runtime.settings import SettingsError, env_number
 
 HOST = "127.0.0.1"
@@ -71,3 +73,11 @@ def _busy(port: int) -> bool:
 
 def url(port: int) -> str:
     return f"http://{HOST}:{port}"
+
+
+def answers(address: str) -> bool:
+    """Return whether the URL answers 200 within 2 s."""
+    try:
+        return requests.get(address, timeout=2).status_code == 200
+    except requests.RequestException:
+        return False

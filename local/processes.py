@@ -15,9 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import requests
-
 from local.places import LOGS, VAR
+from local.ports import answers
 from runtime.settings import SettingsError
 
 STOP_SECONDS = 9.0
@@ -125,17 +124,10 @@ class Processes:
         ends = time.monotonic() + seconds
         waiting = [program for program in self.programs if program.ready]
         while True:
-            waiting = [program for program in waiting if not _answers(program.ready)]
+            waiting = [program for program in waiting if not answers(program.ready)]
             if not waiting or time.monotonic() > ends or not self.alive():
                 return waiting
             time.sleep(0.2)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return requests.get(address, timeout=2).status_code == 200
-    except requests.RequestException:
-        return False
 
 
 def _bare_environment() -> dict[str, str]:

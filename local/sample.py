@@ -15,6 +15,7 @@ from pathlib import Path
 import requests
 
 from local.places import SOURCE
+from local.ports import answers
 
 TASK = "opendss-feeder"
 BEGINS = "the story begins"
@@ -50,13 +51,6 @@ def _wait_until(is_true: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _answers(address: str) -> bool:
-    try:
-        return requests.get(address, timeout=2).status_code == 200
-    except requests.RequestException:
-        return False
-
-
 def _alerts(prometheus: str, tenant: str) -> list[str]:
     """Return the names of this tenant's alerts that are pending or firing."""
     found = requests.get(f"{prometheus}/api/v1/alerts", timeout=5).json()["data"]["alerts"]
@@ -74,7 +68,7 @@ def _wait_for_calm(prometheus: str, tenant: str) -> bool:
 def tell(arguments: argparse.Namespace) -> int:
     """Tell the story once."""
     for address in arguments.wait_for:
-        if not _wait_until(lambda address=address: _answers(address), 120):  # type: ignore[misc]
+        if not _wait_until(lambda address=address: answers(address), 120):  # type: ignore[misc]
             say(f"{address} did not become ready")
             return 1
     if arguments.calm and not _wait_for_calm(arguments.calm, arguments.tenant):

@@ -45,6 +45,7 @@ def test_a_process_that_is_killed_is_started_again() -> None:
         until(lambda: pids(program))
         os.kill(pids(program)[0], signal.SIGKILL)
         until(lambda: len(pids(program)) == 2)
+        assert lives(pids(program)[1])
 
 
 def test_stopping_leaves_no_process_behind() -> None:
@@ -80,6 +81,7 @@ def test_who_kills_the_starter_ends_the_rest_too(tmp_path: Path) -> None:
     starter.kill()
     starter.wait()
     until(lambda: not lives(pid))
+    assert not lives(pid)
 
 
 def test_a_program_sees_its_own_environment_and_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
