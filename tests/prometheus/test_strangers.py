@@ -3,43 +3,31 @@
 import gzip
 import http.client
 import json
+import os
+import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 
+from exporters.gateway_client.exposition import SpoolCollector
+from exporters.gateway_client.spool import Spool
 from local.programs import find
+from runtime.build import expose_build_info
 from tests.mariadb import free_port
 from tests.prometheus.rule_files import CONFIGURATION, document
 
 pytestmark = pytest.mark.chain
 
-HONEST = """\
-mission_runs_total{task="t",outcome="success"} 4
-mission_runs_total{task="t",outcome="failure"} 2
-mission_run_duration_seconds_bucket{task="t",le="1.0"} 5
-mission_run_duration_seconds_bucket{task="t",le="+Inf"} 6
-mission_run_duration_seconds_sum{task="t"} 12.5
-mission_run_duration_seconds_count{task="t"} 6
-mission_runs_in_progress{task="t"} 0
-mission_run_last_success_timestamp_seconds{task="t"} 1.79e9
-mission_run_last_failure_timestamp_seconds{task="t"} 1.78e9
-mission_consecutive_failures{task="t"} 0
-mission_failures_total{task="t",failure_type="timeout"} 2
-mission_failures_total{task="t",failure_type="other"} 0
-mission_spool_events 0
-mission_spool_oldest_seconds 0
-mission_spool_dropped_total{reason="full"} 0
-mission_reports_total{result="accepted"} 2
-mission_build_info{version="0.1.0"} 1
-"""
 FORGED = """\
 mission_consecutive_failures{task="mine"} 5
 mission_consecutive_failures{task="theirs",tenant="honest"} 5
@@ -72,7 +60,9 @@ REFUSED = {
     "redirect": "",
 }
 """What goes beyond a limit, by the tenant that does it."""
-HARMLESS = {"honest": HONEST, "forger": FORGED, "chatter": MANY.replace("mission_consecutive_failures", "made_up")}
+CHATTER = MANY.replace("mission_consecutive_failures", "made_up")
+HARMLESS = ["honest", "forger", "chatter"]
+TENANTS = [*HARMLESS, *REFUSED]
 NAMELESS = ["", "unknown", "other", "*"]
 BRIDGE = """\
 mission_policies_loaded 1
@@ -85,10 +75,11 @@ Ask = Callable[[str], list[dict[str, Any]]]
 
 class _Pages(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    pages: ClassVar[dict[str, str]] = REFUSED | {"forger": FORGED, "chatter": CHATTER, "bridge": BRIDGE}
 
     def do_GET(self) -> None:
         tenant = self.path.strip("/")
-        body = (HARMLESS | REFUSED | {"bridge": BRIDGE}).get(tenant, HONEST).encode()
+        body = self.pages.get(tenant, self.pages["honest"]).encode()
         self.send_response(302 if tenant == "redirect" else 200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         if tenant == "redirect":
@@ -111,7 +102,7 @@ def _configure(folder: Path, pages: str) -> Path:
     configuration = document(CONFIGURATION)
     configuration["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
     configuration["rule_files"] = [str(CONFIGURATION.parent / pattern) for pattern in configuration["rule_files"]]
-    tenants = [{"targets": [pages], "labels": {"tenant": t, "__metrics_path__": f"/{t}"}} for t in HARMLESS | REFUSED]
+    tenants = [{"targets": [pages], "labels": {"tenant": t, "__metrics_path__": f"/{t}"}} for t in TENANTS]
     nameless = [
         {"targets": [pages], "labels": {"tenant": t, "__metrics_path__": f"/n{n}"}} for n, t in enumerate(NAMELESS)
     ]
@@ -133,9 +124,24 @@ def _get(port: int, path: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+def honest(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the lines that the real client exposes of itself after a run that failed and one that succeeded."""
+    spool = tmp_path_factory.mktemp("spool")
+    for command in ("false", "true"):
+        run = [sys.executable, "-m", "exporters.gateway_client", "run", "--task", "t", "--", command]
+        environment = os.environ | {"GATEWAY_SPOOL": str(spool), "TENANT_ID": "honest"}
+        subprocess.run(run, env=environment, capture_output=True, check=False, timeout=20)
+    registry = CollectorRegistry()
+    registry.register(SpoolCollector(Spool(spool)))
+    expose_build_info(registry)
+    return [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory: pytest.TempPathFactory, honest: list[str]) -> Iterator[Ask]:
     """Return a function that asks a Prometheus which has scraped every page and evaluated its rules since."""
     folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
+    _Pages.pages["honest"] = "\n".join(honest) + "\n"
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Pages)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     configuration = _configure(folder, f"127.0.0.1:{server.server_port}")
@@ -154,7 +160,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
         return list(answer["data"]["result"])
 
     try:
-        expected, ends = len(HARMLESS | REFUSED), time.monotonic() + 30
+        expected, ends = len(TENANTS), time.monotonic() + 30
         while len(query('up{job="gateway-client"}')) < expected or not query('ALERTS{alertname="SimulationFailing"}'):
             assert time.monotonic() < ends, (folder / "log").read_text()[-2000:]
             assert process.poll() is None, (folder / "log").read_text()[-2000:]
@@ -171,12 +177,12 @@ def values(found: list[dict[str, Any]], label: str) -> set[str]:
     return {series["metric"].get(label, "") for series in found}
 
 
-def test_every_series_of_the_contract_is_kept_with_its_labels(ask: Ask) -> None:
+def test_every_series_of_the_client_is_kept_with_its_labels(ask: Ask, honest: list[str]) -> None:
     kept = ask('{job="gateway-client", tenant="honest", __name__=~"mission_.*"}')
-    lines = [line for line in HONEST.splitlines() if line]
-    assert len(kept) == len(lines)
-    assert {s["metric"]["__name__"] for s in kept} == {line.split("{")[0].split(" ")[0] for line in lines}
-    assert ask('mission_failures_total{task="t", failure_type="timeout", tenant="honest"}')[0]["value"][1] == "2"
+    assert {s["metric"]["__name__"] for s in kept} == {re.split("[{ ]", line)[0] for line in honest}
+    assert len(kept) == len(honest)
+    (failed,) = ask('mission_failures_total{task="t", failure_type="nonzero_exit", tenant="honest"}')
+    assert failed["value"][1] == "1"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +231,7 @@ def test_who_goes_beyond_a_limit_is_down_and_nothing_of_it_is_kept(ask: Ask, ten
 
 
 def test_a_target_without_a_tenants_name_is_not_scraped(ask: Ask) -> None:
-    assert values(ask('up{job="gateway-client"}'), "tenant") == set(HARMLESS | REFUSED)
+    assert values(ask('up{job="gateway-client"}'), "tenant") == set(TENANTS)
 
 
 def test_the_rules_hear_the_bridge_and_each_tenant_of_itself(ask: Ask) -> None:
