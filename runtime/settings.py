@@ -51,6 +51,10 @@ def env_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in env_text(name, default).split(",") if part.strip()]
 
 
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
 class Secret:
     """A secret given as `NAME` or as `NAME_FILE`; a file may hold several values, one a line, the newest first.
 
@@ -71,13 +75,13 @@ class Secret:
         if path and direct:
             raise SettingsError(f"{self.name} and {self.name}_FILE are both set: keep one")
         if not path:
-            return tuple(direct.split())
+            return _lines(direct)
         with self._lock:
             try:
                 stat = Path(path).stat()
                 seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
                 if seen != self._seen:
-                    self._values = tuple(Path(path).read_text(encoding="utf-8").split())
+                    self._values = _lines(Path(path).read_text(encoding="utf-8"))
                     self._seen = seen
             except (OSError, UnicodeDecodeError) as error:
                 raise SettingsError(f"{self.name}_FILE: {path} can't be read: {error.__class__.__name__}") from error

@@ -22,7 +22,7 @@ class SecretKeyError(Exception):
 
 def _fernet() -> MultiFernet:
     try:
-        keys = [key for value in KEYS.values() for key in value.split(",") if key]
+        keys = [key for value in KEYS.values() for key in value.replace(",", " ").split()]
     except SettingsError as error:
         raise SecretKeyError(str(error)) from error
     if not keys:

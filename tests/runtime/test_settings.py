@@ -33,6 +33,12 @@ def test_a_file_may_hold_two_and_the_first_is_the_one_to_use(token_file: Path) -
     assert secret.required("say it") == "new"
 
 
+def test_a_value_may_hold_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database's URL may name a folder such as `My Files`."""
+    monkeypatch.setenv("TEST_TOKEN", " sqlite:////My Files/x ")
+    assert Secret("TEST_TOKEN").values() == ("sqlite:////My Files/x",)
+
+
 def test_a_file_written_anew_is_read_again(token_file: Path) -> None:
     secret = Secret("TEST_TOKEN")
     secret.values()

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
 from django.db import connections
 
@@ -18,8 +19,11 @@ class Command(Migrate):
             name = urlsplit(str(connection.settings_dict["NAME"]))
             if connection.vendor == "sqlite" and name.scheme == "file" and name.query == "mode=rw":
                 path = Path(unquote(name.path))
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.touch()
+                except OSError as error:
+                    raise CommandError(f"USERDB_URL: {path} can't be made: {error.strerror}") from error
             # a migration of a large table takes longer than a web process may wait
             connection.settings_dict["OPTIONS"].pop("read_timeout", None)
         return super().execute(*args, **options)
