@@ -10,11 +10,11 @@ from runtime.settings import SettingsError
 
 def run() -> int:
     from django.core.management import execute_from_command_line
-    from django.db import OperationalError
+    from django.db import OperationalError, ProgrammingError
 
     try:
         execute_from_command_line(sys.argv)
-    except OperationalError as error:
+    except (OperationalError, ProgrammingError) as error:  # the latter is MySQL's word for a table that is not there
         from userdb.health import cure
 
         raise SettingsError(cure(error)) from error
