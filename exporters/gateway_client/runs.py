@@ -102,11 +102,14 @@ def run(options: Options) -> int:
     else:
         ended = child.wait()
         code = TIMED_OUT if ended.timed_out else ended.exit_code
-    event = None
-    if code or any(rule.always for rule in user_rules):
-        kills = (cgroup.oom_kills() or 0) - (kills_before or 0)
-        event = _failure(started, child, ended, not_started, kills, user_rules)
-    notes.finish(started, ended.seconds if ended else 0.0, event)
+    try:
+        event = None
+        if code or any(rule.always for rule in user_rules):
+            kills = (cgroup.oom_kills() or 0) - (kills_before or 0)
+            event = _failure(started, child, ended, not_started, kills, user_rules)
+        notes.finish(started, ended.seconds if ended else 0.0, event)
+    except Exception:  # noqa: BLE001  (whatever is wrong with us, the exit code is the child's)
+        sys.excepthook(*sys.exc_info())
     return code
 
 
