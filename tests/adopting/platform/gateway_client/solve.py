@@ -6,7 +6,7 @@ from exporters.gateway_client import report_gateway_exception
 
 def solve(case: dict[str, float]) -> None:
     if case["load_kw"] > 500:
-        raise RuntimeError("did not converge")
+        raise TimeoutError("the solver gave no answer within 60 s")
 
 
 def run(case: dict[str, float]) -> None:

@@ -1,5 +1,6 @@
 """Settings of the host project: a site of its own with its own database, and at the end what the chain adds."""
 
+import json
 import os
 from pathlib import Path
 
@@ -43,6 +44,7 @@ TEMPLATES = [
         },
     },
 ]
+PODS = json.loads(os.environ.get("PODS", "{}"))  # the address of each tenant's pod
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": True,

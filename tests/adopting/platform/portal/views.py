@@ -1,8 +1,7 @@
 """The gateway's view: passes a request on to the tenant's pod."""
 
-import os
-
 import requests
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 
@@ -10,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 @login_not_required
 def forward(request: HttpRequest, tenant: str, path: str) -> HttpResponse:
     try:
-        answer = requests.get(f"{os.environ['POD_URL']}/{path}", timeout=5)
+        answer = requests.get(f"{settings.PODS[tenant]}/{path}", timeout=5)
     except requests.Timeout:
         request.mission_failure = "timeout"  # type: ignore[attr-defined]
         return HttpResponse(status=504)
