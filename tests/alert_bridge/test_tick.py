@@ -245,11 +245,9 @@ def test_a_ticks_statements_do_not_grow_with_the_rows(
 
 def test_the_windows_do_not_depend_on_the_zone_of_server_or_site(settings: Any) -> None:
     assert settings.TIME_ZONE == "Asia/Shanghai"
-    with connections[alias()].cursor() as cursor:
-        if connections[alias()].vendor == "mysql":
-            cursor.execute(
-                "SELECT TIMESTAMPDIFF(HOUR, UTC_TIMESTAMP(), CAST(SYSDATE() AS DATETIME)), @@global.time_zone"
-            )
-            assert cursor.fetchone()[1] == "+08:00"
+    if connections[alias()].vendor == "mysql":
+        with connections[alias()].cursor() as cursor:
+            cursor.execute("SELECT @@global.time_zone")
+            assert cursor.fetchone()[0] == "+08:00"
     MonitorEvent.objects.create(event_type="gateway", message="now, by the database's own default", tenant="alpha")
     assert windows(ticked()) == {"1m": 1, "5m": 1, "1h": 1}
