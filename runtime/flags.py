@@ -99,7 +99,8 @@ def exit_codes(program: str, run: Callable[[], int]) -> int:
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        sys.stderr.write(f"{program}: {error}\n")
+        # "[Errno 98]" before the sentence says nothing to an operator
+        sys.stderr.write(f"{program}: {error if error.filename else error.strerror}\n")
     return 1
 
 

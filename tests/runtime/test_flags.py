@@ -73,12 +73,16 @@ def _raise(error: Exception) -> int:
 
 
 @pytest.mark.parametrize(
-    "error", [SettingsError("X is not set"), OSError(errno.EADDRINUSE, "can't listen on :1: in use")]
+    ("error", "text"),
+    [
+        (SettingsError("X is not set"), "X is not set"),
+        (OSError(errno.EADDRINUSE, "can't listen on :1: in use"), "can't listen on :1: in use"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/x"), "[Errno 2] No such file: '/x'"),
+    ],
 )
-def test_trouble_is_one_line_and_exit_code_1(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trouble_is_one_line_and_exit_code_1(error: Exception, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_codes("program", lambda: _raise(error)) == 1
-    said = capsys.readouterr().err
-    assert said == f"program: {error}\n"
+    assert capsys.readouterr().err == f"program: {text}\n"
 
 
 def test_the_programs_own_exit_code_is_passed_on() -> None:
