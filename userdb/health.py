@@ -30,7 +30,9 @@ def require_migrated() -> None:
     connection = connections[alias()]
     try:
         executor = MigrationExecutor(connection)
-        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        # in a host project's settings the other applications' tables are elsewhere
+        only = None if alias() == "default" else "userdb"
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes(only))
     except (DatabaseError, InterfaceError) as error:
         raise SettingsError(cure(error)) from error
     finally:

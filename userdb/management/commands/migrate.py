@@ -24,6 +24,10 @@ class Command(Migrate):
                     path.touch()
                 except OSError as error:
                     raise CommandError(f"USERDB_URL: {path} can't be made: {error.strerror}") from error
+            if alias() != "default" and not options.get("app_label") and not options.get("run_syncdb"):
+                # a host project: Django would note its other migrations as done here, though the router keeps their
+                # tables out, and the admin service's own migrate would then leave out its users and sessions
+                options["app_label"] = "userdb"
             # a migration of a large table takes longer than a web process may wait
             connection.settings_dict["OPTIONS"].pop("read_timeout", None)
         return super().execute(*args, **options)
