@@ -150,7 +150,7 @@ def test_a_report_without_a_token_is_refused(site: Site) -> None:
     assert post(f"{site.url}/api/exceptions/report/", {"exceptions": [EXCEPTION]})[0] == 401
 
 
-def test_a_token_made_by_the_command_is_taken_by_the_host(platform: Platform, site: Site) -> None:
+def test_a_token_made_by_the_command_on_the_hosts_settings_is_taken(platform: Platform, site: Site) -> None:
     script = "from exporters.route_management.cli import main; main()"
     done = platform.run("-c", script, "token", "create", "beta")
     assert done.returncode == 0, done.stderr
