@@ -161,7 +161,7 @@ def _write(ledgers: list[Ledger], row: WebhookEvent) -> int:
         for ledger in ledgers
         for change in ledger.identity.changes
     )
-    statements.VOID.run((ledger.identity.fingerprint, ledger.opened) for ledger in ledgers if ledger.opened)
+    statements.VOID.run((ledger.identity.fingerprint,) for ledger in ledgers if ledger.opened)
     owed: list[tuple[Ledger, Owed]] = [(ledger, owed) for ledger in ledgers for owed in ledger.owed]
     statements.NOTIFICATIONS.run(
         (
