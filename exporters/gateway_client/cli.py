@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from runtime.flags import add_listen_flag, add_log_flags, add_version, duration, exit_codes
+from runtime.settings import SettingsError
 
 PROGRAM = "gateway-client"
 
@@ -19,16 +20,19 @@ def run(arguments: argparse.Namespace) -> int:
     from exporters.gateway_client import runs
 
     command = arguments.command_line
-    return runs.run(
-        runs.Options(
-            command=command,
-            task=arguments.task or os.environ.get("GATEWAY_TASK", "").strip() or Path(command[0]).name,
-            timeout=arguments.timeout.total_seconds() if arguments.timeout else None,
-            grace=arguments.grace.total_seconds(),
-            federation=arguments.federation or os.environ.get("GATEWAY_FEDERATION", "").strip(),
-            rules=arguments.rules or os.environ.get("GATEWAY_RULES", "").strip(),
-        )
+    options = runs.Options(
+        command=command,
+        task=arguments.task or os.environ.get("GATEWAY_TASK", "").strip() or Path(command[0]).name,
+        timeout=arguments.timeout.total_seconds() if arguments.timeout else None,
+        grace=arguments.grace.total_seconds(),
+        federation=arguments.federation or os.environ.get("GATEWAY_FEDERATION", "").strip(),
+        rules=arguments.rules or os.environ.get("GATEWAY_RULES", "").strip(),
     )
+    try:
+        return runs.run(options)
+    except SettingsError as error:  # a rules file that can't be used is wrong usage, found before anything runs
+        sys.stderr.write(f"{PROGRAM} run: {error}\n")
+        return 2
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -101,6 +105,7 @@ def parser(asked: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         if name == asked:
             add_flags(command)
+            command.set_defaults(wrong=command.error)
     return made
 
 
@@ -114,12 +119,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if argv is None else argv)
     # what stands after the first -- is the simulator's, whatever it looks like
     own, others = _split(given)
-    made = parser(given[0] if given else "")
-    arguments = made.parse_args(own)
+    arguments, unknown = parser(given[0] if given else "").parse_known_args(own)
+    if unknown:
+        arguments.wrong(f"unknown: {' '.join(unknown)}")
     if arguments.command == "run":
         arguments.command_line += others
         if not arguments.command_line:
-            made.error("run: no command given: gateway-client run --task NAME -- COMMAND ...")
+            arguments.wrong("no command given")
+    elif others:
+        arguments.wrong(f"unknown: {' '.join(others)}")
     do = _COMMANDS[arguments.command][0]
     code = exit_codes(f"{PROGRAM} {arguments.command}", lambda: do(arguments))
     sys.stdout and sys.stdout.flush()
