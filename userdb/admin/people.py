@@ -16,10 +16,16 @@ from userdb.admin.pages import AuditedAdmin, HistoryAdmin, listing
 from userdb.models import Acknowledgement, AlertPolicy, AuditEntry, MaintenanceWindow, Tenant
 
 
+def _policies() -> list[tuple[str, str]]:
+    """Return our rules' names, and those of a host project's own rules, for which its code has made a row."""
+    others = set(AlertPolicy.objects.values_list("policy", flat=True)) - set(POLICIES)
+    return [(name, name) for name in (*POLICIES, *sorted(others))]
+
+
 class AlertPolicyForm(ModelForm):  # type: ignore[type-arg]
     """A threshold for a name that no rule or tenant bears would change nothing, silently: it is refused."""
 
-    policy = ChoiceField(choices=[(name, name) for name in POLICIES], help_text="The rule whose threshold it is.")
+    policy = ChoiceField(choices=_policies, help_text="The rule whose threshold it is.")
 
     class Meta:
         model = AlertPolicy
