@@ -1,13 +1,11 @@
 """A host project that took the steps of docs/adopting.md: its tables, its calls of old, its requests, its reports."""
 
 import json
-import sys
 import urllib.error
 import urllib.request
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.adopting.conftest import Platform, Site
 
@@ -158,11 +156,16 @@ def test_a_token_made_by_the_command_on_the_hosts_settings_is_taken(platform: Pl
     assert post(f"{site.url}/api/exceptions/report/", body, done.stdout.strip())[1]["accepted"] == 1
 
 
+ADMIN = (
+    "from django.contrib.auth.models import User; from django.test import Client\n"
+    "client = Client(headers={'Host': '127.0.0.1'})\n"
+    "client.force_login(User.objects.get_or_create(username='zhang', is_staff=True, is_superuser=True)[0])\n"
+)
+
+
 def test_userdbs_pages_open_in_the_hosts_own_admin(platform: Platform) -> None:
     said = platform.python(
-        "from django.contrib.auth.models import User; from django.test import Client\n"
-        "client = Client(headers={'Host': '127.0.0.1'})\n"
-        "client.force_login(User.objects.get_or_create(username='zhang', is_staff=True, is_superuser=True)[0])\n"
+        f"{ADMIN}"
         "pages = ('monitorevent', 'tenant', 'reportertoken', 'alertpolicy', 'auditentry', 'alert', 'notification')\n"
         "print({client.get(f'/admin/userdb/{page}/').status_code for page in pages})\n"
         "data = {'name': 'gamma', 'title': '', 'enabled': 'on', 'tokens-TOTAL_FORMS': 0, 'tokens-INITIAL_FORMS': 0}\n"
@@ -172,43 +175,11 @@ def test_userdbs_pages_open_in_the_hosts_own_admin(platform: Platform) -> None:
     assert said.splitlines() == ["{200}", "302", "gamma"]
 
 
-CLIENT = ("-m", "exporters.gateway_client", "run", "--task", "power-flow", "--")
-SOLVE = "from gateway_client import solve; solve.run({'load_kw': 1000.0})"
-
-
-def test_a_container_reports_a_failed_run_through_the_hosts_gateway(platform: Platform, site: Site) -> None:
-    token = platform.token()
-    done = platform.in_container(site.url, token, *CLIENT, sys.executable, "-c", "raise SystemExit('diverged')")
-    assert (done.returncode, "diverged" in done.stderr) == (1, True)
-    said = platform.python(f"{EVENT} print(e.tenant, e.task, e.failure_type, e.level, e.source)")
-    assert said == "alpha power-flow nonzero_exit error gateway_client"
-
-
-def test_a_block_of_python_reports_its_exception_and_lets_it_go_on(platform: Platform, site: Site) -> None:
-    token = platform.token()
-    done = platform.in_container(site.url, token, "-c", SOLVE)
-    assert "TimeoutError: the solver gave no answer" in done.stderr
-    # whoever runs next in the container hands over what waits
-    platform.in_container(site.url, token, *CLIENT, sys.executable, "-c", "")
-    said = platform.python(f"{EVENT} print(e.tenant, e.task, e.failure_type, e.message)")
-    assert said == "alpha power-flow timeout power-flow: TimeoutError: the solver gave no answer within 60 s"
-
-
-def test_a_call_of_old_reports_through_the_spool_without_django(platform: Platform, site: Site) -> None:
-    token = platform.token()
-    lines = "import sys; from gateway_client import solve; solve.give_up('gave up', {'bus': 7.0})"
-    done = platform.in_container(site.url, token, "-c", f"{lines}; print('django' in sys.modules)")
-    assert (done.returncode, done.stdout.strip()) == (0, "False")
-    platform.in_container(site.url, token, *CLIENT, sys.executable, "-c", "")
-    said = platform.python(f"{EVENT} print(e.tenant, e.level, e.failure_type, e.message, e.detail['bus'])")
-    assert said == "alpha critical exception gave up 7.0"
-
-
-def test_the_deployments_command_is_one_that_the_client_takes(platform: Platform) -> None:
-    document = yaml.safe_load((platform.folder / "pods_yaml" / "user-container.yaml").read_text())
-    simulator, client = document["spec"]["template"]["spec"]["containers"]
-    (*start_of_run, command, _) = simulator["command"]
-    done = platform.in_container("", "", "-m", "exporters.gateway_client", *start_of_run[1:], command, "-c", "print(1)")
-    assert (done.returncode, done.stdout) == (0, "1\n")
-    done = platform.in_container("", "", "-m", "exporters.gateway_client", *client["command"][1:], "--help")
-    assert done.returncode == 0
+def test_a_policy_of_its_own_is_offered_once_it_has_a_row(platform: Platform) -> None:
+    page = "client.get('/admin/userdb/alertpolicy/add/').content"
+    said = platform.python(
+        f"{ADMIN}from monitoring.thresholds import change\n"
+        f"print(b'container_errors' in {page})\n"
+        f"change('container_errors', '*', 2, 'zhang'); print(b'container_errors' in {page})"
+    )
+    assert said.splitlines() == ["False", "True"]
