@@ -1,30 +1,22 @@
 """A real Prometheus scrapes tenants that forge, flood and redirect: nobody but themselves is harmed."""
 
 import gzip
-import http.client
-import json
 import os
 import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 import pytest
-import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from exporters.gateway_client.exposition import SpoolCollector
 from exporters.gateway_client.spool import Spool
-from local.programs import find
 from runtime.build import expose_build_info
-from tests.mariadb import free_port
-from tests.prometheus.rule_files import CONFIGURATION, document
+from tests.prometheus.real_prometheus import Series, running
 
 pytestmark = pytest.mark.chain
 
@@ -70,7 +62,7 @@ mission_policy_threshold{policy="repeated_failures",tenant="*"} 3
 mission_policy_threshold{policy="consecutive_failures",tenant="*"} 3
 """
 
-Ask = Callable[[str], list[dict[str, Any]]]
+Ask = Callable[[str], list[Series]]
 
 
 class _Pages(BaseHTTPRequestHandler):
@@ -98,31 +90,6 @@ class _Pages(BaseHTTPRequestHandler):
 _BOMB = gzip.compress(REFUSED["bomb"].encode(), 1)
 
 
-def _configure(folder: Path, pages: str) -> Path:
-    configuration = document(CONFIGURATION)
-    configuration["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    configuration["rule_files"] = [str(CONFIGURATION.parent / pattern) for pattern in configuration["rule_files"]]
-    tenants = [{"targets": [pages], "labels": {"tenant": t, "__metrics_path__": f"/{t}"}} for t in TENANTS]
-    nameless = [
-        {"targets": [pages], "labels": {"tenant": t, "__metrics_path__": f"/n{n}"}} for n, t in enumerate(NAMELESS)
-    ]
-    (folder / "targets").mkdir()
-    (folder / "targets" / "gateway-client.json").write_text(json.dumps(tenants + nameless))
-    bridge = [{"targets": [pages], "labels": {"__metrics_path__": "/bridge"}}]
-    (folder / "targets" / "alert-bridge.yml").write_text(yaml.safe_dump(bridge))
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-    return folder / "prometheus.yml"
-
-
-def _get(port: int, path: str) -> Any:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
-
-
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Return the lines that the real client exposes of itself after a run that failed and one that succeeded."""
@@ -140,40 +107,25 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory, honest: list[str]) -> Iterator[Ask]:
     """Return a function that asks a Prometheus which has scraped every page and evaluated its rules since."""
-    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
     _Pages.pages["honest"] = "\n".join(honest) + "\n"
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Pages)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    configuration = _configure(folder, f"127.0.0.1:{server.server_port}")
-    command = [
-        find("prometheus"), f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-
-    def query(expression: str) -> list[dict[str, Any]]:
-        try:
-            answer = _get(port, "/api/v1/query?" + urlencode({"query": expression}))
-        except (OSError, http.client.HTTPException):  # not listening yet
-            return []
-        return list(answer["data"]["result"])
-
+    pages = f"127.0.0.1:{server.server_port}"
     try:
-        expected, ends = len(TENANTS), time.monotonic() + 30
-        while len(query('up{job="gateway-client"}')) < expected or not query('ALERTS{alertname="SimulationFailing"}'):
-            assert time.monotonic() < ends, (folder / "log").read_text()[-2000:]
-            assert process.poll() is None, (folder / "log").read_text()[-2000:]
-            time.sleep(0.1)
-        yield query
+        with running(tmp_path_factory.mktemp("prometheus")) as prometheus:
+            prometheus.scrape("alert-bridge", pages, {"__metrics_path__": "/bridge"})
+            tenants = [{"tenant": tenant, "__metrics_path__": f"/{tenant}"} for tenant in TENANTS]
+            nameless = [{"tenant": name, "__metrics_path__": f"/n{n}"} for n, name in enumerate(NAMELESS)]
+            prometheus.scrape("gateway-client", pages, *tenants, *nameless)
+            prometheus.until(lambda: len(prometheus.ask('up{job="gateway-client"}')) >= len(TENANTS))
+            prometheus.until(lambda: prometheus.ask('ALERTS{alertname="SimulationFailing"}'))
+            yield prometheus.ask
     finally:
-        process.terminate()
-        process.wait(20)
         server.shutdown()
         server.server_close()
 
 
-def values(found: list[dict[str, Any]], label: str) -> set[str]:
+def values(found: list[Series], label: str) -> set[str]:
     return {series["metric"].get(label, "") for series in found}
 
 
