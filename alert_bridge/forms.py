@@ -69,7 +69,8 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
         self.instance.config = {s.name: self.values[s.name] for s in kind.settings if not s.secret}
         secret = {s.name: self.values[s.name] for s in kind.settings if s.secret and self.values[s.name]}
         self.changed_secrets = sorted(n for n in {*secret, *self.held} if secret.get(n) != self.held.get(n))
-        if self.changed_secrets or self.locked:
+        if secret or self.changed_secrets or self.locked:
+            # unchanged ones too: so does a rotated key come into force, and the old one can go
             self.instance.secrets = secret
         channel: Channel = super().save(commit)
         return channel

@@ -3,10 +3,11 @@
 import pytest
 from cryptography.fernet import Fernet
 from django.db import connections
+from django.test import Client
 
 from alert_bridge.checks import secrets_trouble
 from userdb import secrets
-from userdb.models import Channel
+from userdb.models import AuditEntry, Channel
 from userdb.router import alias
 from userdb.secrets import SecretKeyError
 
@@ -49,6 +50,17 @@ def test_a_new_key_in_front_encrypts_and_the_old_one_still_opens(
     channel.secrets = {"secret": "n3w"}
     channel.save()
     assert Fernet(NEW).decrypt(raw().encode())
+
+
+def test_saving_a_channels_page_brings_the_new_key_into_force(
+    hook: Channel, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USERDB_SECRET_KEYS", f"{NEW},{OLD}")
+    form = {"name": "hook", "enabled": "on", "matchers": "", "setting_url": "", "setting_secret": ""}
+    admin_client.post(f"/admin/userdb/channel/{hook.pk}/change/", form)
+    monkeypatch.setenv("USERDB_SECRET_KEYS", NEW)
+    assert Channel.objects.get().secrets == {"url": "https://hooks.example.org/x", "secret": "s3cret"}
+    assert AuditEntry.objects.filter(action="change", new__has_key="changed_secrets").count() == 0
 
 
 @pytest.mark.parametrize("separator", [",", " ", "\n"])
