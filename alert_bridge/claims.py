@@ -71,10 +71,10 @@ def _ready(now: datetime) -> QuerySet[Notification]:
     return Notification.objects.filter(due, ~Exists(earlier))
 
 
-def waiting_channels() -> list[Channel]:
-    """Return the enabled channels for which `take` would find something. Read without locks: `take` looks again."""
-    waiting = _ready(clock.now()).filter(channel=OuterRef("pk"))
-    return list(Channel.objects.filter(Exists(waiting), enabled=True).order_by("pk"))
+def channels() -> list[tuple[Channel, bool]]:
+    """Return the enabled channels, each with whether `take` would find something. Read without locks: it looks again."""
+    waiting = Exists(_ready(clock.now()).filter(channel=OuterRef("pk")))
+    return [(row, row.waits) for row in Channel.objects.filter(enabled=True).annotate(waits=waiting).order_by("pk")]
 
 
 def take(channel: int, batch: int = BATCH) -> list[Claim]:

@@ -96,9 +96,9 @@ class Relay:
         """Start one worker for each channel for which something is due and that has none."""
         close_old_connections()
         claims.void_of_disabled()
-        for channel in claims.waiting_channels():
+        for channel, waits in claims.channels():
             seat = self._seat(channel)
-            if (seat.busy is None or seat.busy.done()) and time.monotonic() >= seat.rests_until:
+            if waits and (seat.busy is None or seat.busy.done()) and time.monotonic() >= seat.rests_until:
                 seat.busy = self._pool.submit(self._work, channel)
         self.last_round = time.monotonic()
         LAST_ROUND.set_to_current_time()

@@ -100,6 +100,10 @@ def _answer(request: HttpRequest) -> HttpResponse:
     except (DatabaseError, InterfaceError):
         log.exception("webhook not stored")
         return _error(503, "unavailable", "userdb refused the webhook's rows: see the log", **{"Retry-After": "5"})
+    except Exception:
+        # a defect of ours: Alertmanager comes again, and its own metrics say so too
+        log.exception("webhook not applied")
+        return _error(500, "unavailable", "the webhook could not be applied: see the log")
     WEBHOOKS.labels(taken.result).inc()
     fields = {"id": taken.id, "alerts": webhook.entries, "changes": taken.changes, "notifications": taken.notifications}
     log.info("webhook received", extra={**fields, "odd": len(webhook.odd), "result": taken.result})

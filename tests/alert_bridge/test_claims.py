@@ -63,7 +63,7 @@ def test_what_is_not_due_yet_is_left(post: Post, mail: Channel) -> None:
     post(firing())
     Notification.objects.update(due_at=clock.now() + timedelta(seconds=60))
     assert claims.take(mail.pk) == []
-    assert claims.waiting_channels() == []
+    assert claims.channels() == [(mail, False)]
 
 
 def test_a_resolved_waits_for_its_firing_whatever_becomes_of_it(post: Post, mail: Channel) -> None:
@@ -73,8 +73,9 @@ def test_a_resolved_waits_for_its_firing_whatever_becomes_of_it(post: Post, mail
     assert claims.take(mail.pk) == []
     claims.failed(first, BUSY, 5, 0.0)
     assert claims.take(mail.pk) == []
-    assert claims.waiting_channels() == []
+    assert claims.channels() == [(mail, False)]
     wake()
+    assert claims.channels() == [(mail, True)]
     second = begun(mail)
     assert second.notification.kind == "firing"
     claims.failed(second, PermanentError("rejected", "no", "550"), 5, 0.0)

@@ -2,14 +2,16 @@
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from prometheus_client import REGISTRY, generate_latest
 
-from alert_bridge import claims
+from alert_bridge import checks, claims
 from alert_bridge.channels.base import REASONS, DeliveryError
 from alert_bridge.relay import Relay, send
 from runtime.logs import JsonFormatter
@@ -72,10 +74,10 @@ def test_tries_and_the_delay_are_counted(post: Post, server: Receiver, relay: Re
     assert metric("mission_notification_delay_seconds_count", channel="counted") >= 1
 
 
-def test_every_reason_of_a_channel_is_counted_from_the_start(post: Post, server: Receiver, relay: Relay) -> None:
-    relay.deliver_due(to(server, "fresh"))
-    post(firing())
-    relay.deliver_due(Channel.objects.get())
+@THREADS
+def test_every_reason_of_a_channel_is_counted_from_the_start(server: Receiver, relay: Relay) -> None:
+    to(server, "fresh")
+    relay.step()
     for reason in REASONS:
         labels = {"channel": "fresh", "result": "failed", "reason": reason}
         assert REGISTRY.get_sample_value("mission_notifications_total", labels) == 0.0
@@ -166,6 +168,23 @@ def test_a_channel_whose_secrets_no_key_opens_is_tried_again(post: Post, server:
     relay.deliver_due(hook)
     assert Notification.objects.get().reason == "secret_key"
     assert Notification.objects.get().state == "owed"
+
+
+def test_keys_are_rotated_by_putting_the_new_one_first(
+    post: Post, server: Receiver, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook, old, new = to(server), os.environ["USERDB_SECRET_KEYS"], Fernet.generate_key().decode()
+    post(firing("a1"))
+    monkeypatch.setenv("USERDB_SECRET_KEYS", f"{new},{old}")
+    assert checks.secrets_trouble() is None
+    relay.deliver_due(hook)
+    assert Notification.objects.get().state == "delivered"
+    hook.secrets = hook.secrets
+    hook.save()
+    monkeypatch.setenv("USERDB_SECRET_KEYS", new)
+    assert checks.secrets_trouble() is None
+    monkeypatch.setenv("USERDB_SECRET_KEYS", old)
+    assert checks.secrets_trouble() == "USERDB_SECRET_KEYS opens no secrets of: hook"
 
 
 def test_settings_that_cannot_be_used_are_dead_and_say_why(post: Post, mail: Channel, relay: Relay) -> None:
