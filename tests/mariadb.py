@@ -48,7 +48,7 @@ class MariaDB:
     def make(self) -> None:
         """Make the data directory."""
         command = [program("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder / 'data'}"]
-        options = ["--auth-root-authentication-method=normal", "--skip-test-db", *self._user()]
+        options = ["--auth-root-authentication-method=normal", "--skip-test-db", f"--tmpdir={self.folder}", *self._user()]
         # its resolver looks up the host's name; what it says on success is of no use
         done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
         if done.returncode:
@@ -68,7 +68,10 @@ class MariaDB:
             program("mariadbd"), "--no-defaults", f"--datadir={self.folder / 'data'}", f"--port={self.port}",
             f"--socket={self.folder / 's'}", f"--pid-file={self.folder / 'pid'}", "--bind-address=127.0.0.1",
             "--skip-name-resolve", "--max-allowed-packet=64M", "--innodb-flush-log-at-trx-commit=1",
-            "--default-time-zone=+08:00", "--max-connections=400", *self._user(), *self.options,
+            "--default-time-zone=+08:00", "--max-connections=400",
+            # a server that starts removes temporary tables from its folder, those of another one in /tmp too, and aborts
+            # when that one was faster
+            f"--tmpdir={self.folder}", *self._user(), *self.options,
         ]  # fmt: skip
 
     def run(self, sql: str) -> None:
