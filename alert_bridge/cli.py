@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from runtime import logs
 from runtime.build import expose_build_info
-from runtime.flags import add_listen_flag, add_log_flags, add_version, exit_codes, stop_on_signals
+from runtime.flags import add_listen_flag, add_log_flags, add_version, exit_codes, stop_on_signals, threads
 from runtime.port import MetricsPort
 from runtime.settings import SettingsError
 
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     site = commands.add_parser("web", help="webhook and admin pages")
     add_listen_flag(site, ":8000", "webhook and pages")
     add_listen_flag(site, ":8100", "metrics and health", "metrics")
-    site.add_argument("--threads", type=int, default=16, help="requests at once; default: 16")
+    site.add_argument("--threads", type=threads, default=16, help="requests at once; default: 16")
     site.set_defaults(run=web)
     sender = commands.add_parser("relay", help="sends what is owed")
     add_listen_flag(sender, ":8101", "metrics and health")

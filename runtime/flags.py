@@ -18,7 +18,7 @@ from runtime.settings import SettingsError
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|[smhd]?)")
 
-_PORT = re.compile(r"[0-9]{1,5}")
+_NUMBER = re.compile(r"[0-9]{1,5}")
 
 
 class Address(NamedTuple):
@@ -41,7 +41,7 @@ def address(text: str) -> Address:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if (
         not colon
-        or not _PORT.fullmatch(port)
+        or not _NUMBER.fullmatch(port)
         or int(port) > 65535
         or (":" in host and bare == host)
         or set("[]") & set(bare)
@@ -66,6 +66,13 @@ class _Version(argparse.Action):
 
         sys.stdout.write(f"{parser.prog}, version {version()}\n")
         parser.exit()
+
+
+def threads(text: str) -> int:
+    """Parse a number of threads; raise ArgumentTypeError for none at all, or more than one process is good for."""
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1000")
+    return int(text)
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:

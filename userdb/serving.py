@@ -3,6 +3,7 @@
 One process, so that each scrape target tells one truth; more come as replicas.
 """
 
+import errno
 import logging
 import signal
 from types import FrameType
@@ -38,6 +39,8 @@ def serve(application: Any, at: Address, threads: int, body_limit: int) -> None:
         )
     except OSError as error:
         raise OSError(error.errno, f"can't listen on {at}: {error.strerror}") from error
+    except ValueError as error:  # waitress' word for a host that no resolver knows
+        raise OSError(errno.EADDRNOTAVAIL, f"can't listen on {at}: {error}") from error
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     log.info("listening", extra={"address": str(at), "threads": threads})

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from runtime import logs
 from runtime.build import expose_build_info
-from runtime.flags import add_listen_flag, add_log_flags, add_version, duration, exit_codes
+from runtime.flags import add_listen_flag, add_log_flags, add_version, duration, exit_codes, threads
 from runtime.port import MetricsPort
 from runtime.settings import SettingsError
 
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     site = commands.add_parser("web", help="reports API")
     add_listen_flag(site, ":8001", "reports API")
     add_listen_flag(site, ":8111", "metrics and health", "metrics")
-    site.add_argument("--threads", type=int, default=16, help="requests at once; default: 16")
+    site.add_argument("--threads", type=threads, default=16, help="requests at once; default: 16")
     site.set_defaults(run=web)
     _add_token_commands(commands.add_parser("token", help="who may report"))
     add_log_flags(site)

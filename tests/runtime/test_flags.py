@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from runtime.flags import Address, address, duration, exit_codes
+from runtime.flags import Address, address, duration, exit_codes, threads
 from runtime.settings import SettingsError
 
 
@@ -66,6 +66,17 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is no duration"):
         duration(text)
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1), ("16", 16), ("1000", 1000)])
+def test_numbers_of_threads(text: str, number: int) -> None:
+    assert threads(text) == number
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "1001", "x", "", "1.5", "４"])
+def test_what_is_no_number_of_threads_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no number from 1 to 1000"):
+        threads(text)
 
 
 def _raise(error: Exception) -> int:

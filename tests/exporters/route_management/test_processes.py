@@ -156,6 +156,12 @@ def test_a_busy_port_is_named(url: str) -> None:
             assert last == f"route-management web: can't listen on 127.0.0.1:{number}: Address already in use"
 
 
+def test_a_host_that_nobody_knows_is_named(url: str) -> None:
+    done = run(url, "web", "--web.listen-address=nohost.invalid:8001", f"--metrics.listen-address=:{free_port()}")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("route-management web: can't listen on nohost.invalid:8001: ")
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -174,7 +180,15 @@ def test_a_wrong_setting_stops_it_with_one_line(url: str, changes: dict[str, str
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("web", "--web.listen-address=8001"), ("web", "--log.level=loud"), ("nothing",), ("token",)]
+    "arguments",
+    [
+        (),
+        ("web", "--web.listen-address=8001"),
+        ("web", "--log.level=loud"),
+        ("web", "--threads=0"),
+        ("nothing",),
+        ("token",),
+    ],
 )
 def test_wrong_usage_is_exit_code_2(url: str, arguments: tuple[str, ...]) -> None:
     done = run(url, *arguments)
