@@ -17,6 +17,7 @@ import urllib3
 
 from exporters.gateway_client.answers import Answer, Decision, Then, backoff, decide
 from exporters.gateway_client.locks import FileLock
+from exporters.gateway_client.masking import masked
 from exporters.gateway_client.spool import Kept, Spool, SpoolError
 from runtime.build import version
 from runtime.settings import Secret, SettingsError, env_text
@@ -68,7 +69,7 @@ class Gateway:
                 text = response.raw.read(_LONGEST_ANSWER, decode_content=True).decode("utf-8", "replace")
                 return Answer(response.status_code, text, response.headers.get("Retry-After", ""))
         except (requests.RequestException, OSError, urllib3.exceptions.HTTPError) as error:
-            return Answer(0, f"{type(error).__name__}: {error}")
+            return Answer(0, masked(f"{type(error).__name__}: {error}"))
 
 
 class Sender:
@@ -165,9 +166,18 @@ class Sender:
 
 
 def gateway_of_environment(ca: str = "", timeout: tuple[float, float] = (5.0, 30.0)) -> Gateway | None:
-    """Return the gateway that GATEWAY_URL names, None without one."""
+    """Return the gateway that GATEWAY_URL names, None without one; raise SettingsError for one that can't be used."""
     url = env_text("GATEWAY_URL", "")
-    return Gateway(url, ca or env_text("GATEWAY_CA", ""), timeout) if url else None
+    if not url:
+        return None
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f"GATEWAY_URL: {url!r} is no http:// or https:// address")
+    if "@" in url.split("/")[2]:
+        raise SettingsError("GATEWAY_URL: holds a user or password: use GATEWAY_TOKEN")
+    ca = ca or env_text("GATEWAY_CA", "")
+    if ca and not os.access(ca, os.R_OK):
+        raise SettingsError(f"GATEWAY_CA: {ca} can't be read")
+    return Gateway(url, ca, timeout)
 
 
 def try_once(spool: Spool, seconds: float) -> None:
@@ -181,8 +191,12 @@ def try_once(spool: Spool, seconds: float) -> None:
         return
     logging.getLogger(__package__).setLevel(logging.CRITICAL)  # standard error is the simulator's
     sender = Sender(spool, gateway)
-    sender.failures = int(told.get("failures") or 0)
+    sender.failures = int(told.get("failures") or 0) + 1
     ends = time.monotonic() + seconds
+    # said beforehand, taken back by a success: when the gateway is silent, the runs after this one do not wait for it too
+    spool.tell(
+        failures=str(sender.failures), next_try_at=str(time.time() + backoff(sender.failures, lambda: 1.0) + seconds)
+    )
 
     def work() -> None:
         try:

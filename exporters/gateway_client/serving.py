@@ -14,6 +14,7 @@ from exporters.gateway_client.upkeep import keep_up, remove_dead_locks
 from runtime.build import expose_build_info
 from runtime.flags import Address, stop_on_signals
 from runtime.port import MetricsPort
+from runtime.settings import env_number
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +26,19 @@ _LOG_BYTES = 1024 * 1024
 def serve(at: Address, ca: str) -> int:
     """Expose metrics and health at the address and send what waits; return 0 when told to stop."""
     stop = stop_on_signals()
+    for name in ("GATEWAY_SPOOL_ROWS", "GATEWAY_SPOOL_BYTES"):
+        env_number(name, 1, 1, float("inf"))  # `run` takes the default for a wrong one: here it is said
+    gateway = gateway_of_environment(ca)
+    if gateway is None:
+        log.warning("GATEWAY_URL is not set: reports are kept, none is sent")
+    else:
+        gateway.token()
     spool = Spool()
     expose_build_info()
     REGISTRY.register(SpoolCollector(spool))
     readiness: Mapping[str, Any] = {"spool": lambda: _trouble(spool)}
     MetricsPort("gateway-client serve", at, readiness).start()
-    sending = _start_sender(spool, ca, stop)
+    sending = None if gateway is None else _start_sender(Sender(spool, gateway), stop)
     while not stop.is_set():
         try:
             _keep_house(spool)
@@ -43,12 +51,8 @@ def serve(at: Address, ca: str) -> int:
     return 0
 
 
-def _start_sender(spool: Spool, ca: str, stop: threading.Event) -> threading.Thread | None:
-    gateway = gateway_of_environment(ca)
-    if gateway is None:
-        log.warning("GATEWAY_URL is not set: reports are kept, none is sent")
-        return None
-    thread = threading.Thread(target=Sender(spool, gateway).run, args=(stop,), name="sender", daemon=True)
+def _start_sender(sender: Sender, stop: threading.Event) -> threading.Thread:
+    thread = threading.Thread(target=sender.run, args=(stop,), name="sender", daemon=True)
     thread.start()
     return thread
 
