@@ -48,7 +48,12 @@ class MariaDB:
     def make(self) -> None:
         """Make the data directory."""
         command = [program("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder / 'data'}"]
-        options = ["--auth-root-authentication-method=normal", "--skip-test-db", f"--tmpdir={self.folder}", *self._user()]
+        options = [
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            f"--tmpdir={self.folder}",
+            *self._user(),
+        ]
         # its resolver looks up the host's name; what it says on success is of no use
         done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
         if done.returncode:
