@@ -15,6 +15,7 @@ _NAMES = (
     r"|(?:api|access|private|secret)[_-]?key|authorization)"
 )
 _SECRET_NAME = re.compile(_NAMES + r"(?![a-z])", re.IGNORECASE)
+_NO_SECRET = re.compile(r"_FILE$|^(?:OLD)?PWD$")
 _SHORTEST = 6
 """A value of fewer characters is not masked by value: it would be found everywhere."""
 
@@ -39,7 +40,7 @@ def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 def _values(env: Mapping[str, str]) -> list[str]:
     """Return the environment's secrets, the longest first, so that none hides behind a part of it."""
-    found = {v for n, v in env.items() if len(v) >= _SHORTEST and _SECRET_NAME.search(n) and not n.endswith("_FILE")}
+    found = {v for n, v in env.items() if len(v) >= _SHORTEST and _SECRET_NAME.search(n) and not _NO_SECRET.search(n)}
     return sorted(found, key=len, reverse=True)
 
 

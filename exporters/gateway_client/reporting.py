@@ -124,9 +124,8 @@ class Run:
         self._note_end(self._end(), error)
 
     async def __aenter__(self) -> "Run":
-        self._begin()
-        await asyncio.to_thread(self._note_start)
-        return self
+        # at once: it takes no disk sync, and a cancellation in between would leave a run that never ends
+        return self.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,5 +1,6 @@
 """What the client's tests share: a spool of their own, and the command as a process."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def spool(folder: Path) -> Spool:
-    return Spool(folder)
+def spool(folder: Path) -> Iterator[Spool]:
+    made = Spool(folder)
+    yield made
+    made.database.close()
+    for path in made.journals():
+        path.unlink(missing_ok=True)
 
 
 @pytest.fixture
-def client(folder: Path) -> Client:
+def client(folder: Path, spool: Spool) -> Client:
     return Client(folder)
