@@ -51,7 +51,7 @@ def test_any_bytes_are_read_or_named_unreadable(body: bytes) -> None:
         assert payload.parse(body).entries >= 0
 
 
-@pytest.mark.parametrize("depth", range(100, 3000, 100))
+@pytest.mark.parametrize("depth", [100, 500, 980, 985, 990, 3000])
 def test_nesting_too_deep_to_be_written_again_is_odd_or_unreadable_and_nothing_worse(depth: int) -> None:
     nested = "[" * depth + "]" * depth
     body = json.dumps({"alerts": [firing("good"), firing("deep", note="HERE")]}).replace('"HERE"', nested)

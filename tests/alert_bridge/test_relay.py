@@ -21,8 +21,9 @@ from tests.alert_bridge.words import firing, resolved
 from tests.mariadb import free_port
 from userdb.models import Alert, Channel, DeliveryAttempt, Notification
 
-pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("vendor")]
+pytestmark = [pytest.mark.django_db(databases="__all__")]
 
+BOTH = pytest.mark.usefixtures("vendor")
 THREADS = pytest.mark.django_db(transaction=True, databases="__all__")
 
 
@@ -55,6 +56,7 @@ def told(server: Receiver) -> list[tuple[str, str]]:
     return [(document["fingerprint"], document["kind"]) for document in (json.loads(got.body) for got in server.got)]
 
 
+@BOTH
 def test_what_is_owed_arrives_in_order_and_is_delivered(post: Post, server: Receiver, relay: Relay) -> None:
     hook = to(server)
     post(firing("a1"), firing("b2"))
@@ -83,6 +85,7 @@ def test_every_reason_of_a_channel_is_counted_from_the_start(server: Receiver, r
         assert REGISTRY.get_sample_value("mission_notifications_total", labels) == 0.0
 
 
+@BOTH
 def test_after_a_temporary_failure_the_channel_rests_and_gives_back_what_it_held(
     post: Post, server: Receiver, relay: Relay
 ) -> None:
@@ -106,6 +109,7 @@ def test_a_permanent_refusal_of_one_message_does_not_make_the_channel_rest(
     assert DeliveryAttempt.objects.latest("id").answer == "I know no a1"
 
 
+@BOTH
 @THREADS
 def test_a_rested_channel_is_tried_again_and_delivers(post: Post, server: Receiver, relay: Relay) -> None:
     to(server)
@@ -119,6 +123,7 @@ def test_a_rested_channel_is_tried_again_and_delivers(post: Post, server: Receiv
     assert told(server) == [("a1", "firing"), ("b2", "firing"), ("a1", "firing")]
 
 
+@BOTH
 @THREADS
 def test_a_channel_that_hangs_delays_no_other(post: Post, server: Receiver, relay: Relay) -> None:
     let_go = threading.Event()
@@ -137,6 +142,7 @@ def test_a_channel_that_hangs_delays_no_other(post: Post, server: Receiver, rela
         until(lambda: relay.step() or len(hanging.got) == 2)
 
 
+@BOTH
 @THREADS
 def test_told_to_stop_it_finishes_what_is_under_way_and_gives_back_the_rest(
     post: Post, server: Receiver, relay: Relay

@@ -25,7 +25,7 @@ SECONDS = float(os.environ.get("WRITERS_SECONDS", "20"))
 
 pytestmark = [
     pytest.mark.gate,
-    pytest.mark.timeout(SECONDS + 120),
+    pytest.mark.timeout(SECONDS + 240),
     pytest.mark.django_db(transaction=True, databases="__all__"),
 ]
 
@@ -108,7 +108,7 @@ def test_all_write_at_once_and_nobody_is_refused(vendor: str, tmp_path: Path) ->
         writers.start(site, gateway, token)
         writers.join()
         again = reruns(site_metrics, relay_metrics, gateway_metrics)
-        until(lambda: not Notification.objects.exclude(state__in=["delivered", "void"]).exists(), 60, "all delivered")
+        until(lambda: not Notification.objects.exclude(state__in=["delivered", "void"]).exists(), 120, "all delivered")
         log = relay_metrics, ask(f"{relay_metrics}/readyz").text, ask(f"{site_metrics}/readyz").text
     statuses = Counter((kind, answer.status) for kind, answer in writers.answers)
     print(
