@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from runtime.settings import SettingsError
 from userdb import secrets
@@ -33,6 +33,16 @@ def secrets_trouble() -> str | None:
     if locked:
         return f"USERDB_SECRET_KEYS opens no secrets of: {', '.join(sorted(locked))}"
     return None
+
+
+def secrets_readiness() -> str | None:
+    """Return secrets_trouble() for the port: its threads end with their request, and so must their connection."""
+    try:
+        return secrets_trouble()
+    except (DatabaseError, InterfaceError):
+        return "not known while userdb can't be reached"
+    finally:
+        connections[alias()].close()
 
 
 def require_secret_keys() -> None:

@@ -44,7 +44,7 @@ def web(arguments: argparse.Namespace) -> int:
     readiness = {
         "userdb": health.trouble,
         "webhook token": webhook.token_trouble,
-        "channel secrets": checks.secrets_trouble,
+        "channel secrets": checks.secrets_readiness,
         "tick": tick.trouble,
     }
     MetricsPort("alert-bridge web", arguments.metrics_listen_address, readiness).start()
@@ -69,7 +69,7 @@ def relay(arguments: argparse.Namespace) -> int:
     claims.lease()
     message.bridge_url()
     worker = Relay(stop_on_signals())
-    readiness = {"userdb": health.trouble, "channel secrets": checks.secrets_trouble, "rounds": worker.trouble}
+    readiness = {"userdb": health.trouble, "channel secrets": checks.secrets_readiness, "rounds": worker.trouble}
     MetricsPort("alert-bridge relay", arguments.web_listen_address, readiness).start()
     worker.run()
     return 0

@@ -55,6 +55,7 @@ def test_webhooks_are_503_while_userdb_is_away_and_taken_when_it_is_back(server:
         assert "userdb" in json.loads(refused.body)["error"]
         ready = ask(f"{metrics}/readyz")
         assert (ready.status, "userdb: userdb can't be reached" in ready.text) == (503, True)
+        assert "channel secrets: not known while userdb can't be reached" in ready.text
         assert ask(f"{metrics}/healthz").status == 200
         assert "mission_userdb_up 0.0" in ask(f"{metrics}/metrics").text
         # three failed ticks: what is no longer known is no longer said
