@@ -23,7 +23,7 @@ class FileLock:
 
     def take(self, wait: bool = False) -> bool:
         """Take the lock; return False when another one holds it. Raises OSError when the file can't be opened."""
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        file = os.open(self.path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

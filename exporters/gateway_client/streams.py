@@ -9,8 +9,10 @@ import errno
 import fcntl
 import os
 import select
+import sys
+import termios
 
-WINDOW = 256 * 1024
+WINDOW = 128 * 1024
 """Bytes of each channel's end that are searched when a run has failed. Memory is at most five times this for each channel."""
 _READ = 1024 * 1024
 _F_SETPIPE_SZ = 1031  # Linux; the module has it from Python 3.10 on Linux only
@@ -51,6 +53,8 @@ class Channel:
             self.source, self.child_end = os.pipe()
             self._widen()
         self._buffer = memoryview(bytearray(_READ))
+        self._splices = not self.is_terminal
+        self._much = False
 
     def _widen(self) -> None:
         try:
@@ -63,6 +67,8 @@ class Channel:
 
     def move(self) -> bool:
         """Move what is there; return False when nothing will come any more, and then close the source."""
+        if self._much and self._splices:
+            self._pass_on()
         try:
             size = os.readv(self.source, [self._buffer])
         except BlockingIOError:
@@ -71,13 +77,26 @@ class Channel:
             if error.errno != errno.EIO:  # how a pseudo-terminal says that nobody writes any more
                 raise
             size = 0
-        part = self._buffer[:size]
+        part, self._much = self._buffer[:size], size >= WINDOW
         if size and _write_all(self.target, part):
             self.tail.add(part)
             return True
         self.tail.add(part)
         os.close(self.source)  # with our reader gone, the child gets its own SIGPIPE
         return False
+
+
+    def _pass_on(self) -> None:
+        """Move what WINDOW bytes or more stand behind: it is no part of the end, so the kernel moves it without a copy."""
+        waiting = int.from_bytes(fcntl.ioctl(self.source, termios.FIONREAD, bytes(4)), sys.byteorder)
+        surplus = waiting - WINDOW
+        try:
+            while surplus > 0:
+                moved = os.splice(self.source, self.target, surplus)
+                surplus -= moved
+                self.tail.total += moved
+        except OSError:  # not to this kind of file, or nobody reads it: the ordinary way finds out which
+            self._splices = False
 
 
 def _write_all(target: int, part: memoryview) -> bool:
