@@ -1,7 +1,10 @@
-"""Events into userdb: one statement for all events of a report, one more for the token's use. Called by `reports.py`."""
+"""Events into userdb: one statement for all events of a report, one more for the token's use.
+
+Called by `reports.py`; the pod exporter's history inserts its events by the same statement.
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import DataError, connections
@@ -13,7 +16,7 @@ from userdb.router import alias
 from userdb.rowsets import ASCII, KEY, TEXT, TIME, packs, rowset
 from userdb.transactions import in_transaction
 
-_COLUMNS = {
+COLUMNS = {
     "event_id": ASCII, "occurred_at": TIME, "tenant": KEY, "task": KEY, "failure_type": KEY, "level": KEY,
     "message": TEXT, "detail": TEXT, "source": TEXT,
 }  # fmt: skip
@@ -37,17 +40,25 @@ def keep(token: ReporterToken, events: Sequence[Event]) -> int:
 
     def work() -> int:
         note_use(token)
-        connection = connections[alias()]
-        with connection.cursor() as cursor:
-            new = 0
-            for pack in packs(rows):
-                cursor.execute(_insert(connection.vendor), [pack])
-                new += cursor.rowcount
-                if connection.vendor == "mysql" and connection.connection.warning_count():
-                    _refuse_changed(cursor)
-        return new
+        return insert("gateway", rows)
 
     return in_transaction(work)
+
+
+def insert(event_type: str, rows: Iterable[Sequence[Any]]) -> int:
+    """Insert rows of `COLUMNS`, those that userdb has left out, and return how many were new. Called in a transaction.
+
+    Raises DataError when the database would change a value.
+    """
+    connection = connections[alias()]
+    with connection.cursor() as cursor:
+        new = 0
+        for pack in packs(rows):
+            cursor.execute(_insert(connection.vendor), [event_type, pack])
+            new += cursor.rowcount
+            if connection.vendor == "mysql" and connection.connection.warning_count():
+                _refuse_changed(cursor)
+    return new
 
 
 def _refuse_changed(cursor: Any) -> None:
@@ -59,8 +70,8 @@ def _refuse_changed(cursor: Any) -> None:
 
 
 def _insert(vendor: str) -> str:
-    names = ", ".join(_COLUMNS)
+    names = ", ".join(COLUMNS)
     # every value fits its column (payload.py), so that IGNORE passes over nothing but duplicates; _refuse_changed makes sure
     verb, end = ("INSERT IGNORE", "") if vendor == "mysql" else ("INSERT", " WHERE true ON CONFLICT DO NOTHING")
-    picked = f"SELECT 'gateway', {names} FROM {rowset(vendor, _COLUMNS)}{end}"  # noqa: S608  (names of our own)
+    picked = f"SELECT %s, {names} FROM {rowset(vendor, COLUMNS)}{end}"  # noqa: S608  (names of our own)
     return f"{verb} INTO userdb_monitorevent (event_type, {names}) {picked}"
