@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from exporters.gateway_client import cgroup
 from exporters.gateway_client.process import Child, Ended
 from exporters.gateway_client.spool import Event, Spool, SpoolError, Started
+from exporters.gateway_client.streams import keep_closed_what_is
 from runtime.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _say(text: str) -> None:
 
 def run(options: Options) -> int:
     """Run the command; return its exit code."""
+    keep_closed_what_is()
     user_rules = _user_rules(options.rules)
     kills_before = cgroup.oom_kills()
     started = Started(os.urandom(16).hex(), options.task, time.time(), options.federation)

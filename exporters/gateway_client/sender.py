@@ -51,8 +51,8 @@ class Gateway:
         self.secret = Secret("GATEWAY_TOKEN")
         self._timeout = timeout
         self._session = requests.Session()
-        if ca:
-            self._session.verify = ca
+        # given with each request: a session's own gives way to REQUESTS_CA_BUNDLE
+        self._verify: str | bool = ca or True
         self._session.headers.update({"User-Agent": f"gateway-client/{version()}", "Content-Type": "application/json"})
 
     def token(self) -> str:
@@ -64,7 +64,13 @@ class Gateway:
         body = b'{"events":[' + b",".join(report.body.encode() for report in reports) + b"]}"
         try:
             with self._session.post(
-                self.url, data=body, auth=_Bearer(token), timeout=self._timeout, allow_redirects=False, stream=True
+                self.url,
+                data=body,
+                auth=_Bearer(token),
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+                verify=self._verify,
             ) as response:
                 text = response.raw.read(_LONGEST_ANSWER, decode_content=True).decode("utf-8", "replace")
                 return Answer(response.status_code, text, response.headers.get("Retry-After", ""))

@@ -55,6 +55,7 @@ class Channel:
         self._buffer = memoryview(bytearray(_READ))
         self._splices = not self.is_terminal
         self._much = False
+        self._lossy = False
 
     def _widen(self) -> None:
         try:
@@ -78,13 +79,29 @@ class Channel:
                 raise
             size = 0
         part, self._much = self._buffer[:size], size >= WINDOW
-        if size and _write_all(self.target, part):
-            self.tail.add(part)
-            return True
         self.tail.add(part)
+        if size and self._forward(part):
+            return True
         os.close(self.source)  # with our reader gone, the child gets its own SIGPIPE
         return False
 
+    def _forward(self, part: memoryview) -> bool:
+        """Write everything; return False when nobody reads it any more."""
+        while part:
+            try:
+                part = part[os.write(self.target, part) :]
+            except BlockingIOError:  # whoever gave us this file made it non-blocking
+                poll = select.poll()
+                poll.register(self.target, select.POLLOUT)
+                poll.poll()
+            except BrokenPipeError:
+                return False
+            except OSError as error:  # a full disk: a program that heeds it no more than most goes on, and so do we
+                if not self._lossy:
+                    os.write(2, f"gateway-client: output is lost: {error.strerror}\n".encode())
+                self._lossy = True
+                return True
+        return True
 
     def _pass_on(self) -> None:
         """Move what WINDOW bytes or more stand behind: it is no part of the end, so the kernel moves it without a copy."""
@@ -99,27 +116,15 @@ class Channel:
             self._splices = False
 
 
-def _write_all(target: int, part: memoryview) -> bool:
-    """Write everything; return False when nobody reads it."""
-    while part:
-        try:
-            part = part[os.write(target, part) :]
-        except BlockingIOError:  # whoever gave us this file made it non-blocking
-            poll = select.poll()
-            poll.register(target, select.POLLOUT)
-            poll.poll()
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENOSPC):
-                raise
-            return False
-    return True
+def keep_closed_what_is() -> None:
+    """Occupy the standard streams that are closed, so that no file of ours is taken for one; the child finds them closed."""
+    while (spare := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        pass
+    os.close(spare)
 
 
 def open_channels() -> list[Channel]:
     """Return the channels of standard output and standard error; a closed one stays closed for the child."""
-    while (spare := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
-        pass  # no pipe of ours may land on a number that means a standard stream
-    os.close(spare)
     places = {number: _place(number) for number in (1, 2)}
     if places[1] is not None and places[1] == places[2]:
         return [Channel(1, (1, 2))]

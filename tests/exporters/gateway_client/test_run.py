@@ -176,6 +176,37 @@ def test_a_reader_that_goes_away_ends_the_child_as_without_us(client: Client) ->
         assert process.wait(10) == 128 + signal.SIGPIPE
 
 
+def test_a_disk_that_takes_no_output_does_not_end_the_child(client: Client) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "run", "--", "sh", "-c", "echo a; sleep 0.05; echo b; echo c >&2; exit 3"],
+            stdout=full, stderr=subprocess.PIPE, cwd=ROOT, check=False,
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr == b"gateway-client: output is lost: No space left on device\nc\n"
+    assert client.report()["detail"]["stdout"] == "a\nb\n"
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_closed_stream_is_closed_for_the_child(client: Client, tmp_path: Path, closed: str) -> None:
+    script = "import os, sys; is_open = bytes(os.path.exists(f'/dev/fd/{n}') for n in range(3))\n"
+    script += "os.write(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), is_open)"
+    seen = []
+    for name, wrapper in (("bare", []), ("wrapped", [*COMMAND, "run", "--"])):
+        command = [*wrapper, sys.executable, "-c", script, str(tmp_path / name)]
+        subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *command], cwd=ROOT, check=True)
+        seen.append((tmp_path / name).read_bytes())
+    assert seen[0] == seen[1]
+    assert 0 in seen[0]
+
+
+def test_a_flood_of_output_arrives_whole(client: Client) -> None:
+    script = "import sys; [sys.stdout.buffer.write(bytes([i]) * 1_000_003) for i in range(60)]; sys.exit(1)"
+    done = client.run("--", sys.executable, "-c", script)
+    assert done.stdout == b"".join(bytes([i]) * 1_000_003 for i in range(60))
+    assert client.report()["detail"]["stdout_bytes"] == 60 * 1_000_003
+
+
 def test_the_evidence_is_the_end_of_the_output(client: Client) -> None:
     client.run("--task", "grid", "--", sys.executable, "-c", "print('x' * 20000 + 'END'); import sys; sys.exit('no')")
     detail = client.report()["detail"]
