@@ -148,7 +148,11 @@ def test_a_run_that_ends_well_after_its_timeout_is_still_a_timeout(client: Clien
 
 @pytest.mark.parametrize(
     "script",
-    ["sleep 31 & echo $!", "setsid sleep 31 & echo $!", "trap '' TERM; sleep 31 & echo $!"],
+    [
+        "sleep 31 & echo $!",
+        "setsid sleep 31 & while [ $(cut -d' ' -f6 /proc/$!/stat) != $! ]; do :; done; echo $!",
+        "trap '' TERM; sleep 31 & echo $!",
+    ],
     ids=["of the group", "of a session of its own", "deaf to SIGTERM"],
 )
 def test_nothing_is_left_behind(client: Client, script: str) -> None:
