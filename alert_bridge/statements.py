@@ -133,13 +133,15 @@ NOTIFICATIONS = Statement(
 
 # What is being sent stays: its relay finds out by itself before and after the send. All that waits belongs to episodes
 # before the one that this webhook opens, whose own notifications are written after it. The order of the join is forced: the
-# optimizer's own plan for small tables locked other alerts' rows on its way (11 deadlocks in 20 s with 3 senders, now none)
+# optimizer's own plan for small tables locked other alerts' rows on its way (11 deadlocks in 20 s with 3 senders, now none);
+# SQLite's own read the whole parameter anew for each row that waits (14 s for 2,500 alerts beside 10,000, now 0.05)
 VOID = Statement(
     {"identity_id": ASCII},
     f"""UPDATE ROWS STRAIGHT_JOIN {_NOTIFICATION} n FORCE INDEX (notification_order) ON n.identity_id = j.identity_id
         SET n.state = 'void', n.reason = 'superseded' WHERE n.state IN ('unconfirmed', 'owed')""",
-    f"""UPDATE {_NOTIFICATION} AS n SET state = 'void', reason = 'superseded'
-        FROM ROWS WHERE n.identity_id = j.identity_id AND n.state IN ('unconfirmed', 'owed')""",
+    f"""UPDATE {_NOTIFICATION} SET state = 'void', reason = 'superseded' WHERE id IN (
+            SELECT n.id FROM ROWS CROSS JOIN {_NOTIFICATION} n ON n.identity_id = j.identity_id
+            WHERE n.state IN ('unconfirmed', 'owed'))""",
 )
 
 _SET_IDENTITY = (

@@ -262,3 +262,28 @@ def test_the_statements_of_a_webhook_do_not_grow_with_its_alerts(
             assert post(*alerts).status_code == 200
         assert len(captured) >= 5
     assert at(0)
+
+
+def test_on_sqlite_no_statement_reads_its_parameter_once_for_each_row_of_a_table(post: Post, mail: Channel) -> None:
+    from django.db import connections
+    from django.test.utils import CaptureQueriesContext
+
+    from userdb.router import alias
+
+    connection = connections[alias()]
+    if connection.vendor != "sqlite":
+        pytest.skip("its plans are SQLite's")
+    post(*(firing(f"{i:x}f") for i in range(50)))
+    with CaptureQueriesContext(connection) as captured:
+        post(*(firing(f"{i:x}f", start=100) for i in range(50)), *(resolved(f"{i:x}f", start=0) for i in range(50)))
+    plans = 0
+    for query in captured.captured_queries:
+        if "json_each" not in query["sql"]:
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute("EXPLAIN QUERY PLAN " + query["sql"].replace("%", "%%"), [])
+            rows = cursor.fetchall()
+        outer = [detail for _, parent, _, detail in rows if parent == next(r[1] for r in rows if "json_each" in r[3])]
+        assert "json_each" in outer[0], f"{outer} for {query['sql'][:80]}"
+        plans += 1
+    assert plans >= 6
