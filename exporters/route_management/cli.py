@@ -1,4 +1,4 @@
-"""The command `route-management`: `web` (reports API), `token` (who may report)."""
+"""The command `route-management`: `web` (reports API), `pods` (pod exporter), `token` (who may report)."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
+from exporters.route_management.pods import flags as pod_flags
 from runtime import logs
 from runtime.build import expose_build_info
 from runtime.flags import add_listen_flag, add_log_flags, add_version, duration, exit_codes, threads
@@ -16,14 +17,15 @@ from runtime.settings import SettingsError
 _LONGEST = timedelta(days=36_500)
 
 
-def _django() -> None:
+def _django(must_answer: bool = True) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exporters.route_management.settings")
     import django
 
     from userdb.health import require_migrated
 
     django.setup()
-    require_migrated()
+    if must_answer:
+        require_migrated()
 
 
 def web(arguments: argparse.Namespace) -> int:
@@ -45,6 +47,15 @@ def web(arguments: argparse.Namespace) -> int:
     finally:
         stop.set()
     return 0
+
+
+def pods(arguments: argparse.Namespace) -> int:
+    """Serve the pods' metrics, with userdb or without."""
+    if not arguments.no_history:
+        _django(must_answer=False)
+    from exporters.route_management.pods.service import serve
+
+    return serve(arguments)
 
 
 def token(arguments: argparse.Namespace) -> int:
@@ -76,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
     add_listen_flag(site, ":8111", "metrics and health", "metrics")
     site.add_argument("--threads", type=threads, default=16, help="requests at once; default: 16")
     site.set_defaults(run=web)
+    exporter = commands.add_parser("pods", help="pod exporter")
+    pod_flags.add(exporter)
+    exporter.set_defaults(run=pods)
     _add_token_commands(commands.add_parser("token", help="who may report"))
     add_log_flags(site)
     return made

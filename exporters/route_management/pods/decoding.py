@@ -19,13 +19,13 @@ class _Struct(msgspec.Struct, rename="camel", frozen=True, gc=False):
     pass
 
 
-class Owner(_Struct):
+class Owner(_Struct, frozen=True):
     kind: str = ""
     name: str = ""
     controller: bool | None = None
 
 
-class Metadata(_Struct):
+class Metadata(_Struct, frozen=True):
     name: str
     uid: str
     namespace: str = ""
@@ -39,28 +39,28 @@ class Metadata(_Struct):
 Quantities = dict[str, str | int | float]
 
 
-class Resources(_Struct):
+class Resources(_Struct, frozen=True):
     requests: Quantities | None = None
     limits: Quantities | None = None
 
 
-class Container(_Struct):
+class Container(_Struct, frozen=True):
     name: str
     image: str = ""
     resources: Resources = Resources()
     restart_policy: str | None = None
 
 
-class Waiting(_Struct):
+class Waiting(_Struct, frozen=True):
     reason: str = ""
     message: str = ""
 
 
-class Running(_Struct):
+class Running(_Struct, frozen=True):
     started_at: str | None = None
 
 
-class Terminated(_Struct):
+class Terminated(_Struct, frozen=True):
     exit_code: int = 0
     signal: int = 0
     reason: str = ""
@@ -70,13 +70,13 @@ class Terminated(_Struct):
     container_id: str = msgspec.field(default="", name="containerID")
 
 
-class State(_Struct):
+class State(_Struct, frozen=True):
     waiting: Waiting | None = None
     running: Running | None = None
     terminated: Terminated | None = None
 
 
-class ContainerStatus(_Struct):
+class ContainerStatus(_Struct, frozen=True):
     name: str
     state: State = State()
     last_state: State = State()
@@ -87,7 +87,7 @@ class ContainerStatus(_Struct):
     container_id: str = msgspec.field(default="", name="containerID")
 
 
-class Condition(_Struct):
+class Condition(_Struct, frozen=True):
     type: str = ""
     status: str = ""
     reason: str = ""
@@ -95,7 +95,7 @@ class Condition(_Struct):
     last_transition_time: str | None = None
 
 
-class PodSpec(_Struct):
+class PodSpec(_Struct, frozen=True):
     node_name: str = ""
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
@@ -104,7 +104,7 @@ class PodSpec(_Struct):
     host_network: bool = False
 
 
-class PodStatus(_Struct):
+class PodStatus(_Struct, frozen=True):
     phase: str = ""
     reason: str = ""
     message: str = ""
@@ -117,18 +117,18 @@ class PodStatus(_Struct):
     init_container_statuses: list[ContainerStatus] | None = None
 
 
-class Pod(_Struct):
+class Pod(_Struct, frozen=True):
     metadata: Metadata
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
 
-class _ListMetadata(_Struct):
+class _ListMetadata(_Struct, frozen=True):
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
 
 
-class _PodList(_Struct):
+class _PodList(_Struct, frozen=True):
     metadata: _ListMetadata
     items: list[msgspec.Raw] | None = None
 
@@ -142,7 +142,7 @@ class Page(msgspec.Struct, frozen=True):
     bad: int
 
 
-class Status(_Struct):
+class Status(_Struct, frozen=True):
     """Why the API server refuses (source: `metav1.Status`)."""
 
     code: int = 0
@@ -150,16 +150,16 @@ class Status(_Struct):
     message: str = ""
 
 
-class _PodEvent(_Struct):
+class _PodEvent(_Struct, frozen=True):
     type: str
     object: Pod
 
 
-class _Versioned(_Struct):
+class _Versioned(_Struct, frozen=True):
     metadata: _ListMetadata = _ListMetadata()
 
 
-class _Envelope(_Struct):
+class _Envelope(_Struct, frozen=True):
     type: str
     object: msgspec.Raw
 

@@ -39,7 +39,7 @@ class Renderer:
     def __init__(self, tenant_label: str, pod_labels: Sequence[str] = (), left_out: Sequence[str] = ()) -> None:
         """`left_out` are regular expressions, each for whole names of metrics."""
         self.tenant_label = tenant_label
-        wanted = [*POD_FAMILIES, labels_family(pod_labels), *CONTAINER_FAMILIES]
+        wanted: list[PodFamily | ContainerFamily] = [*POD_FAMILIES, labels_family(pod_labels), *CONTAINER_FAMILIES]
         patterns = [re.compile(pattern) for pattern in left_out]
         kept = [one for one in wanted if not any(pattern.fullmatch(one.family.name) for pattern in patterns)]
         kept.sort(key=lambda one: one.family.name)
