@@ -27,10 +27,6 @@ _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUI
 _AS_BEFORE = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU)
 
 
-_AT_ONCE, _STEADY = 0.00002, 16
-"""Seconds within which a wait is none; waits in a row that were none and make the output a steady flow."""
-
-
 class Ended(NamedTuple):
     """How a child ended. Times in seconds (monotonic), memory in bytes: of itself and of the children it waited for."""
 
@@ -50,21 +46,6 @@ class Ended(NamedTuple):
     def exit_code(self) -> int:
         """Return the code as a shell says it: 128+n for a signal."""
         return os.waitstatus_to_exitcode(self.status) if self.signal is None else 128 + self.signal
-
-
-class _Flow:
-    """Waits for output; when it comes without a pause, half a millisecond longer, for a larger piece (1.5 times as fast)."""
-
-    def __init__(self) -> None:
-        self._at_once = 0
-
-    def wait(self, poll: select.poll, pause: int | None) -> list[tuple[int, int]]:
-        if self._at_once > _STEADY:
-            time.sleep(0.0005)
-        began = time.perf_counter()
-        ready = poll.poll(pause)
-        self._at_once = self._at_once + 1 if time.perf_counter() - began < _AT_ONCE else 0
-        return ready
 
 
 class _Enough(Exception):
@@ -193,9 +174,8 @@ class Child:
             poll.register(source, select.POLLIN)
         try:
             self._reap()
-            flow = _Flow()
             while self._goes_on(open_sources):
-                for source, _ in flow.wait(poll, self._pause()):
+                for source, _ in poll.poll(self._pause()):
                     if source == self._wake:
                         self._drain_wake()
                     elif not open_sources[source].move():
