@@ -11,7 +11,7 @@ from django.utils import timezone
 from tests.userdb.conftest import rows
 from userdb import clock, models
 from userdb.fields import UtcNowField
-from userdb.models import MonitorEvent
+from userdb.models import Channel, MonitorEvent
 from userdb.router import alias
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("vendor")]
@@ -106,3 +106,8 @@ def test_what_is_too_long_is_refused_and_never_cut(vendor: str) -> None:
         pytest.skip("has no lengths")
     with pytest.raises(DataError), transaction.atomic(using=alias()):
         MonitorEvent.objects.create(event_type="custom", message="x", task="t" * 201)
+
+
+def test_a_new_channel_repeats_after_four_hours_and_may_never_repeat() -> None:
+    assert Channel.objects.create(name="usual", kind="email").repeat_after == timedelta(hours=4)
+    assert Channel.objects.create(name="quiet", kind="email", repeat_after=None).repeat_after is None

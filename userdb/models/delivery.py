@@ -1,5 +1,6 @@
 """Whom to tell, what is owed to each, and every try to send it."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import models
@@ -37,7 +38,10 @@ class Channel(models.Model):
         help_text='When the firing could not be delivered: send the end as "was firing, is resolved", or nothing.',
     )
     repeat_after = models.DurationField(
-        null=True, blank=True, help_text="Tell again while it fires, after this time (hh:mm:ss). Empty: never."
+        null=True,
+        blank=True,
+        default=timedelta(hours=4),
+        help_text="Tell again while it fires, after this time (hh:mm:ss). Empty: never.",
     )
     created_at = UtcNowField()
     updated_at = models.DateTimeField(auto_now=True)
