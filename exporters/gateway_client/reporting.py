@@ -6,6 +6,7 @@ report at once.
 """
 
 import asyncio
+import atexit
 import functools
 import inspect
 import logging
@@ -52,7 +53,13 @@ def _forget_after_fork() -> None:
         _spool = None
 
 
+def _leave() -> None:
+    if _spool is not None:
+        _spool.leave()
+
+
 os.register_at_fork(after_in_child=_forget_after_fork)
+atexit.register(_leave)
 
 
 def report(

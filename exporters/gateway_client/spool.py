@@ -131,9 +131,7 @@ class Spool:
 
     def others_need_us(self) -> bool:
         """Whether there may be something for `upkeep.keep_up` to do. Cheap: asked at the end of each run."""
-        return any(path.exists() for path in self.journals()) or self.database.read(
-            lambda c: c.execute("SELECT 1 FROM running LIMIT 1").fetchone() is not None
-        )
+        return any(path.exists() for path in self.journals()) or bool(self.lost_runs())
 
     def journals(self) -> list[Path]:
         """Return where this spool's journal may be: memory first, since the disk may be what is full."""

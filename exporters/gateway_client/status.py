@@ -9,7 +9,7 @@ from typing import Any
 from exporters.gateway_client.locks import FileLock
 from exporters.gateway_client.sender import Sender, gateway_of_environment
 from exporters.gateway_client.spool import Spool, SpoolError
-from exporters.gateway_client.upkeep import keep_up
+from exporters.gateway_client.upkeep import keep_up, remove_dead_locks
 from runtime.settings import SettingsError
 
 _STEP = 0.1
@@ -96,6 +96,7 @@ def flush(wait: float, quarantined: bool) -> int:
     ends = time.monotonic() + wait
     try:
         keep_up(spool)
+        remove_dead_locks(spool)
         if quarantined:
             sys.stdout.write(f"{spool.release_quarantine()} refused reports are to be sent again\n")
         waiting = spool.waiting()

@@ -323,3 +323,16 @@ def test_neither_requests_nor_prometheus_client_is_imported_by_a_run(client: Cli
     imported = {line.rpartition(b"|")[2].strip() for line in done.stderr.splitlines()}
     assert b"exporters.gateway_client.spool" in imported
     assert not imported & {b"requests", b"prometheus_client", b"logging", b"json", b"importlib.metadata"}
+
+
+def test_a_lost_run_is_counted_once_whoever_sees_it_first(client: Client, spool: Spool) -> None:
+    with client.start("run", "--task", "grid", "--", "sh", "-c", "echo $$; exec sleep 30") as process:
+        assert process.stdout is not None
+        os.kill(int(process.stdout.readline()), signal.SIGKILL)
+        process.kill()
+    (lost,) = spool.lost_runs()
+    watchers = [client.start("flush", "--wait", "1ms") for _ in range(5)]
+    for watcher in watchers:
+        watcher.communicate()
+    assert spool.finish(lost, 1.0, None, only_if_running=True) is False
+    assert counts(spool, "grid") == (0, 1, 1)
