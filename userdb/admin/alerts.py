@@ -3,6 +3,7 @@
 import json
 import zlib
 from contextlib import suppress
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -62,6 +63,12 @@ class AlertAdmin(HistoryAdmin):
     )  # fmt: skip
     readonly_fields = fields
     empty_text = "No alerts yet: Alertmanager has sent none. Prometheus' page /alerts shows what its rules see."
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        alert = kwargs["obj"]
+        tenant = f" ({alert.identity.tenant})" if alert.identity.tenant else ""
+        context["subtitle"] = f"{alert.identity}{tenant}, episode {alert.number}"
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="alert", ordering="identity__alertname")
     def name(self, alert: Alert) -> str:
