@@ -80,6 +80,13 @@ class Database:
             self._connections.clear()
             self._seen = ()
 
+    def hold(self) -> None:
+        """Wait until no thread is in a transaction, and let none begin one until `let_go`."""
+        self._lock.acquire()
+
+    def let_go(self) -> None:
+        self._lock.release()
+
     def forget(self) -> None:
         """Leave the connections to the parent process: in a forked child SQLite's must not even be closed."""
         import ctypes
@@ -87,7 +94,6 @@ class Database:
         for connection in self._connections.values():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
         self._connections, self._seen, self._lock = {}, (), threading.RLock()
-        self._turn.release()  # our copy, taken in another thread's middle: the parent's goes on
 
     def _run(self, work: Callable[[sqlite3.Connection], T], durable: bool, begin: str) -> T:
         with self._lock:

@@ -44,8 +44,21 @@ def _the_spool() -> Spool:
         return _spool
 
 
-def _forget_after_fork() -> None:
-    """In a forked child: nothing of the parent's connection may be used, not even to close it."""
+def _before_fork() -> None:
+    """Wait until no thread is inside SQLite: its own locks, copied while taken, would hang the child for ever."""
+    _lock.acquire()
+    if _spool is not None:
+        _spool.database.hold()
+
+
+def _after_fork_in_parent() -> None:
+    if _spool is not None:
+        _spool.database.let_go()
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    """Nothing of the parent's connection may be used, not even to close it."""
     global _spool, _lock
     _lock = threading.Lock()
     if _spool is not None:
@@ -58,7 +71,7 @@ def _leave() -> None:
         _spool.leave()
 
 
-os.register_at_fork(after_in_child=_forget_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 atexit.register(_leave)
 
 

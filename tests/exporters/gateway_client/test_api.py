@@ -182,6 +182,27 @@ with multiprocessing.get_context("fork").Pool(4) as pool:
     assert counts(spool, "child") == (40, 0, 0)
 
 
+def test_a_fork_in_the_middle_of_another_threads_report_blocks_nobody(client: Client) -> None:
+    script = """
+import os, signal, sys, threading
+from exporters.gateway_client import report_gateway_exception as report
+def work():
+    while True: report("thread", level="info")
+report("first")
+threading.Thread(target=work, daemon=True).start()
+for number in range(20):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        os._exit(report("child", level="warning") is None)
+    if os.waitpid(child, 0)[1] != 0: os._exit(1)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=30, check=False)
+    assert done.returncode == 0
+    assert [report["message"] for report in client.reports()].count("child") == 20
+
+
 def test_a_child_forked_in_the_middle_of_a_run_is_no_second_run(client: Client, spool: Spool) -> None:
     context = multiprocessing.get_context("fork")
     with run("grid"):

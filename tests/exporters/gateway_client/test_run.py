@@ -241,6 +241,11 @@ def test_secrets_are_no_evidence(client: Client) -> None:
     assert client.report()["detail"]["stdout"] == "connecting with ***\n"
 
 
+def test_a_secret_at_the_cut_is_masked_whole(client: Client) -> None:
+    client.run("--", sys.executable, "-c", "print('password=swordfish ' + 'x' * 8186); exit(1)")
+    assert "fish" not in client.report()["detail"]["stdout"]
+
+
 def test_memory_stays_bounded_whatever_is_printed(client: Client, tmp_path: Path) -> None:
     script = "import sys; [sys.stdout.write('x' * 1_000_000) for _ in range(100)]; sys.exit(1)"
     measure = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL);"
