@@ -15,6 +15,7 @@ from django.db import DatabaseError, DataError, IntegrityError, connections
 from prometheus_client import Counter, Gauge
 
 from exporters.route_management import rows
+from exporters.route_management.pods import connection
 from exporters.route_management.pods.backoff import Backoff
 from exporters.route_management.pods.decoding import unix
 from exporters.route_management.pods.transitions import NOT_READY, READY_AGAIN, SOURCE, Event
@@ -84,7 +85,7 @@ class History:
 
     def step(self) -> float:
         """Write all that waits; return the seconds to wait when userdb does not take it, else 0."""
-        connections[alias()].close_if_unusable_or_obsolete()
+        connection.renew()
         while self._waiting:
             batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]  # alone in taking from the left
             try:

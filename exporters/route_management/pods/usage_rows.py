@@ -15,6 +15,7 @@ from time import time
 from django.db import DatabaseError, connections
 from prometheus_client import Counter
 
+from exporters.route_management.pods import connection
 from exporters.route_management.pods.usage import Sample
 from runtime.closed_sets import UNKNOWN
 from userdb.router import alias
@@ -69,7 +70,7 @@ class UsageRows:
         waiting = iter(over)
         try:
             while batch := list(islice(waiting, BATCH)):
-                connections[alias()].close_if_unusable_or_obsolete()
+                connection.renew()
                 in_transaction(partial(_upsert, [self._row(key) for key in batch]))
                 for key in batch:
                     del self._minutes[key]
@@ -92,17 +93,17 @@ class UsageRows:
 
 
 def _upsert(rows: Sequence[tuple[object, ...]]) -> None:
-    connection = connections[alias()]
+    userdb = connections[alias()]
     names = ", ".join(_COLUMNS)
-    if connection.vendor == "mysql":
+    if userdb.vendor == "mysql":
         end = "ON DUPLICATE KEY UPDATE " + ", ".join(f"{name} = VALUES({name})" for name in _VALUES)
     else:
         key = ", ".join(name for name in _COLUMNS if name not in _VALUES)
         end = f"WHERE true ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in _VALUES)
     picked = names.replace("cpu_cores", "cpu_cores + 0.0")
-    with connection.cursor() as cursor:
+    with userdb.cursor() as cursor:
         for pack in packs(rows):
             cursor.execute(
-                f"INSERT INTO userdb_containerusage ({names}) SELECT {picked} FROM {rowset(connection.vendor, _COLUMNS)} {end}",  # noqa: S608
+                f"INSERT INTO userdb_containerusage ({names}) SELECT {picked} FROM {rowset(userdb.vendor, _COLUMNS)} {end}",  # noqa: S608
                 [pack],
             )

@@ -49,7 +49,7 @@ class ApiServer(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
-    def kubeconfig(self, folder: Path, token: str = "first") -> Path:
+    def kubeconfig(self, folder: Path, token: str = "first") -> Path:  # noqa: S107
         (folder / "token").write_text(token)
         made = folder / "kubeconfig"
         made.write_text(
@@ -105,7 +105,9 @@ class ApiServer(ThreadingHTTPServer):
             self.ended = self.generation
             self.changed.notify_all()
 
-    def refuse(self, kind: str, code: int, reason: str = "", message: str = "", retry_after: str = "", times: int = 1) -> None:
+    def refuse(
+        self, kind: str, code: int, reason: str = "", message: str = "", retry_after: str = "", times: int = 1
+    ) -> None:
         self.scripts[kind] += [lambda handler: handler.refuse(code, reason, message, retry_after)] * times
 
     def script(self, kind: str, answer: Answer) -> None:
@@ -182,7 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
                         return
                     server.changed.wait(5)
                     continue
-            for version, line in news:  # noqa: B020
+            version = news[-1][0]
+            for _, line in news:
                 if self.namespace is None or b'"%s"' % self.namespace.encode() in line or b"BOOKMARK" in line:
                     yield line
 

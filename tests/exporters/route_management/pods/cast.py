@@ -21,11 +21,19 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
 
 
 def ended(reason: str, code: int, finished: str, run: str = "1", **fields: Any) -> dict[str, Any]:
-    said = {"reason": reason, "exitCode": code, "startedAt": T0, "finishedAt": finished, "containerID": f"containerd://{run}"}
+    said = {
+        "reason": reason,
+        "exitCode": code,
+        "startedAt": T0,
+        "finishedAt": finished,
+        "containerID": f"containerd://{run}",
+    }
     return {"terminated": said | fields}
 
 
-def status(name: str = "solver", state: dict[str, Any] | None = None, last: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+def status(
+    name: str = "solver", state: dict[str, Any] | None = None, last: dict[str, Any] | None = None, **fields: Any
+) -> dict[str, Any]:
     known = {
         "name": name, "ready": True, "restartCount": 0, "image": "solver:1", "imageID": "sha256:1", "containerID": "containerd://1",
     }  # fmt: skip
@@ -39,7 +47,13 @@ def condition(kind: str, said: str = "True", since: str = T0, **fields: Any) -> 
 def pod(name: str = "sim-0", namespace: str = "alpha", uid: str = "", **parts: Any) -> dict[str, Any]:
     """Return a running pod of one container; `metadata`, `spec` and `status` are laid over it."""
     uid = uid or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{namespace}/{name}"))
-    metadata = {"name": name, "namespace": namespace, "uid": uid, "creationTimestamp": T0, "labels": {"tenant": namespace}}
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid,
+        "creationTimestamp": T0,
+        "labels": {"tenant": namespace},
+    }
     spec = {"nodeName": "node-1", "restartPolicy": "Always", "containers": [{"name": "solver", "image": "solver:1"}]}
     said = {
         "phase": "Running",

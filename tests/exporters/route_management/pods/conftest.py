@@ -5,8 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db import connections
 
 from exporters.route_management.pods import apiserver as client
 from exporters.route_management.pods.backoff import Backoff
@@ -68,3 +70,18 @@ class Follower:
 @pytest.fixture
 def follower(server: ApiServer, tmp_path: Path) -> Follower:
     return Follower(server, tmp_path)
+
+
+@pytest.fixture
+def away(settings: Any) -> Iterator[Callable[[bool], None]]:
+    """`away(True)` takes userdb away (a port that nobody listens on, a file in no folder), `away(False)` brings it back."""
+    connection = connections[settings.USERDB_ALIAS]
+    there = {name: connection.settings_dict[name] for name in ("NAME", "PORT")}
+
+    def move(gone: bool) -> None:
+        connection.close()
+        gone_to = {"PORT": 1} if connection.vendor == "mysql" else {"NAME": "file:/nowhere/userdb.sqlite3?mode=rw"}
+        connection.settings_dict.update(gone_to if gone else there)
+
+    yield move
+    move(False)

@@ -19,7 +19,9 @@ def _count(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(f"mission_pod_exporter_{name}_total", labels) or 0.0
 
 
-def test_a_list_holds_the_pods_of_all_its_pages(server: ApiServer, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_holds_the_pods_of_all_its_pages(
+    server: ApiServer, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(watching, "PAGE", 2)
     follower.watch._page = 2
     for number in range(5):
@@ -36,7 +38,7 @@ def test_a_watch_begins_at_the_version_of_the_last_page(server: ApiServer, follo
     server.page_hook = lambda number: server.put(cast.pod("c"), tell=False) if number == 1 else None
     follower.step()
     thread = follower.in_background()
-    until(lambda: server.asked("watch"))
+    until(lambda: server.generation == 1)
     assert server.asked("watch")[0]["resourceVersion"] == str(server.version)
     server.end_watches()
     thread.join(5)
@@ -104,12 +106,13 @@ def test_a_bookmark_moves_the_version_and_nothing_else(server: ApiServer, follow
     server.put(cast.pod("a"))
     follower.step()
     thread = follower.in_background()
+    until(lambda: server.generation == 1)
     server.bookmark()
     server.end_watches()
     thread.join(5)
     assert follower.names() == {"a"}
     thread = follower.in_background()
-    until(lambda: len(server.asked("watch")) == 2)
+    until(lambda: server.generation == 2)
     assert server.asked("watch")[1]["resourceVersion"] == str(server.version)
     server.end_watches()
     thread.join(5)
@@ -119,7 +122,7 @@ def test_a_watch_asks_for_bookmarks_and_a_random_end(server: ApiServer, follower
     follower.step()
     for number in range(1, 5):
         thread = follower.in_background()
-        until(lambda number=number: len(server.asked("watch")) == number)
+        until(lambda number=number: server.generation == number)
         server.end_watches()
         thread.join(5)
     asked = server.asked("watch")
@@ -267,7 +270,7 @@ def test_being_deleted_is_not_deleted(server: ApiServer, follower: Follower) -> 
     follower.step()
     thread = follower.in_background()
     server.put(cast.pod("a", metadata={"deletionTimestamp": cast.at(60)}))
-    until(lambda: f"kube_pod_deletion_timestamp" in follower.text())
+    until(lambda: "kube_pod_deletion_timestamp" in follower.text())
     assert follower.names() == {"a"}
     server.end_watches()
     thread.join(5)
@@ -283,7 +286,9 @@ def test_being_deleted_is_not_deleted(server: ApiServer, follower: Follower) -> 
         b"[]",
     ],
 )
-def test_an_object_that_can_not_be_read_is_counted_and_skipped(server: ApiServer, follower: Follower, line: bytes) -> None:
+def test_an_object_that_can_not_be_read_is_counted_and_skipped(
+    server: ApiServer, follower: Follower, line: bytes
+) -> None:
     follower.step()
     thread = follower.in_background()
     before = _count("bad_objects")
