@@ -57,7 +57,8 @@ OF_CONTAINERS: list[tuple[str, dict[str, Any], list[str]]] = [
         "info",
         status(),
         [
-            '{...,container="solver",image_spec="solver:1",image="solver:1",image_id="sha256:1",container_id="containerd://1"} 1'
+            '{...,container="solver",image_spec="solver:1",image="solver:1",image_id="sha256:1",'
+            'container_id="containerd://1"} 1'
         ],
     ),
     ("state_started", status(), [f'{{...,container="solver"}} {UNIX_T0}']),
