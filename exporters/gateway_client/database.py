@@ -48,7 +48,7 @@ class Database:
         self._lock = threading.RLock()
         self._turn = FileLock(folder / "writing.lock")
         self._connections: dict[bool, sqlite3.Connection] = {}
-        self._path = folder / "spool.sqlite3"
+        self._path, self._pointer = folder / "spool.sqlite3", folder / "current"
         self._seen: tuple[object, ...] = ()
 
     def write(self, work: Callable[[sqlite3.Connection], T], durable: bool) -> T:
@@ -137,11 +137,11 @@ class Database:
 
     def _look(self) -> tuple[object, ...]:
         """What tells that the file in use was replaced or deleted under us."""
-        return tuple(_inode(path) for path in (self.folder / "current", self._path))
+        return _inode(self._pointer), _inode(self._path)
 
     def _current(self) -> Path:
         with suppress(FileNotFoundError):
-            return self.folder / Path((self.folder / "current").read_text(encoding="utf-8").strip()).name
+            return self.folder / Path(self._pointer.read_text(encoding="utf-8").strip()).name
         return self.folder / "spool.sqlite3"
 
     def _open_current(self) -> None:
@@ -187,7 +187,7 @@ class Database:
                 file.write(name)
                 file.flush()
                 os.fsync(file.fileno())
-            (self.folder / "current.new").replace(self.folder / "current")
+            (self.folder / "current.new").replace(self._pointer)
         sys.stderr.write(f"gateway-client: the spool {broken} is broken: kept aside, {name} begun\n")
 
     def _said(self, error: Exception) -> str:

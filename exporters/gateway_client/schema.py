@@ -9,11 +9,12 @@ import sqlite3
 VERSION = 1
 
 _STATEMENTS = """
-CREATE TABLE report (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, level INTEGER NOT NULL,
+-- ids are not indexed: each index is one page more to write with each report; they are deleted by n and id
+CREATE TABLE report (n INTEGER PRIMARY KEY, id TEXT NOT NULL, level INTEGER NOT NULL,
     kept_at REAL NOT NULL, bytes INTEGER NOT NULL, body TEXT NOT NULL);
--- what is dropped at the bound: the oldest of the lowest level
-CREATE INDEX report_level ON report (level, n);
-CREATE TABLE quarantine (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, level INTEGER NOT NULL,
+-- what is dropped first at the bound: the oldest of the lowest level; errors and worse are found by their order alone
+CREATE INDEX report_low ON report (level, n) WHERE level < 2;
+CREATE TABLE quarantine (n INTEGER PRIMARY KEY, id TEXT NOT NULL, level INTEGER NOT NULL,
     kept_at REAL NOT NULL, refused_at REAL NOT NULL, reason TEXT NOT NULL, body TEXT NOT NULL);
 -- one row: counting the reports at each insert would read them all
 CREATE TABLE totals (reports INTEGER NOT NULL, bytes INTEGER NOT NULL);

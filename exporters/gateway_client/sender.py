@@ -136,9 +136,10 @@ class Sender:
         return True
 
     def _settle(self, reports: Sequence[Kept], decision: Decision) -> None:
-        refused = dict(decision.refused)
-        delivered = [report.id for report in reports if report.id not in refused]
-        self.spool.settle(delivered, decision.refused, decision.results)
+        reasons = dict(decision.refused)
+        delivered = [report for report in reports if report.id not in reasons]
+        refused = [(report, reasons[report.id]) for report in reports if report.id in reasons]
+        self.spool.settle(delivered, refused, decision.results)
         for identifier, reason in decision.refused:
             log.error("report refused, set aside", extra={"event": identifier, "reason": reason[:500]})
         if delivered:

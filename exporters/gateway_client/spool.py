@@ -219,7 +219,11 @@ class Spool:
             reports, size = connection.execute("SELECT reports, bytes FROM totals").fetchone()
             if reports <= self.most_rows and size <= self.most_bytes:
                 return
-            connection.execute("DELETE FROM report WHERE n = (SELECT n FROM report ORDER BY level, n LIMIT 1)")
+            connection.execute(
+                "DELETE FROM report WHERE n = coalesce("
+                "(SELECT n FROM report WHERE level < 2 ORDER BY level, n LIMIT 1),"
+                " (SELECT n FROM report WHERE level = 2 ORDER BY n LIMIT 1), (SELECT min(n) FROM report))"
+            )
             add_to_tally(connection, "dropped", "rows" if reports > self.most_rows else "bytes")
 
     # --- the sender's side -------------------------------------------------------------------------------------------
@@ -241,18 +245,20 @@ class Spool:
 
         return self.database.read(work)
 
-    def settle(self, delivered: Sequence[str], refused: Iterable[tuple[str, str]], results: dict[str, int]) -> None:
-        """Delete what the gateway has, set aside what it refused (id, reason), and count by result."""
+    def settle(self, delivered: Sequence[Kept], refused: Iterable[tuple[Kept, str]], results: dict[str, int]) -> None:
+        """Delete what the gateway has, set aside what it refused with its reason, and count by result."""
+
+        refused = list(refused)
 
         def work(connection: sqlite3.Connection) -> None:
-            for identifier, reason in refused:
+            for report, reason in refused:
                 connection.execute(
-                    "INSERT OR REPLACE INTO quarantine (id, level, kept_at, refused_at, reason, body)"
-                    " SELECT id, level, kept_at, ?, ?, body FROM report WHERE id = ?",
-                    (time.time(), reason[:2000], identifier),
+                    "INSERT INTO quarantine (id, level, kept_at, refused_at, reason, body)"
+                    " SELECT id, level, kept_at, ?, ?, body FROM report WHERE n = ? AND id = ?",
+                    (time.time(), reason[:2000], report.n, report.id),
                 )
-                connection.execute("DELETE FROM report WHERE id = ?", (identifier,))
-            connection.executemany("DELETE FROM report WHERE id = ?", [(identifier,) for identifier in delivered])
+            gone = [(report.n, report.id) for report in (*delivered, *(report for report, _ in refused))]
+            connection.executemany("DELETE FROM report WHERE n = ? AND id = ?", gone)
             surplus = connection.execute(
                 "DELETE FROM quarantine WHERE n <= (SELECT max(n) FROM quarantine) - ?", (QUARANTINE_ROWS,)
             ).rowcount
@@ -267,7 +273,7 @@ class Spool:
 
         def work(connection: sqlite3.Connection) -> int:
             count = connection.execute(
-                "INSERT OR IGNORE INTO report (id, level, kept_at, bytes, body)"
+                "INSERT INTO report (id, level, kept_at, bytes, body)"
                 " SELECT id, level, kept_at, length(CAST(body AS BLOB)), body FROM quarantine ORDER BY n"
             ).rowcount
             connection.execute("DELETE FROM quarantine")
@@ -325,9 +331,7 @@ def _take_over(connection: sqlite3.Connection, broken: Path) -> None:
     add_to_tally(connection, "dropped", "corrupt")
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"{broken.as_uri()}?mode=ro", uri=True)) as old:
         for row in old.execute("SELECT id, level, kept_at, bytes, body FROM report ORDER BY n"):
-            connection.execute(
-                "INSERT OR IGNORE INTO report (id, level, kept_at, bytes, body) VALUES (?, ?, ?, ?, ?)", row
-            )
+            connection.execute("INSERT INTO report (id, level, kept_at, bytes, body) VALUES (?, ?, ?, ?, ?)", row)
 
 
 def _bound(name: str, default: int) -> int:

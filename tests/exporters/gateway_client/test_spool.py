@@ -56,11 +56,22 @@ def test_the_oldest_of_the_lowest_level_is_dropped_at_the_bound(spool: Spool, bo
     assert tally(spool, "dropped") == {bound: 4}
 
 
+def test_errors_are_dropped_before_criticals_and_the_oldest_critical_last(spool: Spool) -> None:
+    spool.most_rows = 2
+    given = [event(level) for level in ("critical", "error", "critical", "critical")]
+    for one in given[:3]:
+        spool.keep(one)
+    assert kept(spool) == [given[0].id, given[2].id]
+    spool.keep(given[3])
+    assert kept(spool) == [given[2].id, given[3].id]
+
+
 def test_delivered_reports_are_deleted_by_id_and_refused_ones_set_aside(spool: Spool) -> None:
     given = [event() for _ in range(3)]
     for one in given:
         spool.keep(one)
-    spool.settle([given[0].id], [(given[2].id, "400: odd")], {"accepted": 1, "rejected": 1})
+    first, _, third = spool.batch(3, 1 << 30)
+    spool.settle([first], [(third, "400: odd")], {"accepted": 1, "rejected": 1})
     assert kept(spool) == [given[1].id]
     row = spool.database.read(lambda c: c.execute("SELECT id, reason, body FROM quarantine").fetchall())
     assert row == [(given[2].id, "400: odd", given[2].body)]
@@ -70,7 +81,7 @@ def test_delivered_reports_are_deleted_by_id_and_refused_ones_set_aside(spool: S
 def test_what_was_refused_can_be_sent_again(spool: Spool) -> None:
     one = event()
     spool.keep(one)
-    spool.settle([], [(one.id, "400")], {})
+    spool.settle([], [(spool.batch(1, 1)[0], "400")], {})
     assert spool.release_quarantine() == 1
     assert kept(spool) == [one.id]
     assert spool.waiting() == 1

@@ -82,7 +82,7 @@ def test_flush_with_nothing_to_send_is_0_even_without_a_gateway(client: Client) 
 
 def test_flush_sends_again_what_was_refused(client: Client, spool: Spool, gateway: ScriptedGateway) -> None:  # noqa: F811
     given = fill(spool, 1)
-    spool.settle([], [(given[0], "400: odd")], {})
+    spool.settle([], [(spool.batch(1, 1)[0], "400: odd")], {})
     done = client.call("flush", "--quarantined")
     assert (done.returncode, done.stdout) == (0, b"1 refused reports are to be sent again\n")
     assert gateway.requests[0].ids == given
