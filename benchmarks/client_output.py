@@ -45,7 +45,9 @@ def main() -> None:
                 f"{name}: bare {given.megabytes / bare:.0f} MB/s, through run {given.megabytes / through:.0f} MB/s,"
                 f" ratio {bare / through:.2f} (goal: at least 0.80)"
             )
-    print(f"conditions: {given.megabytes} MB of zeros, best of {given.rounds}, {os.cpu_count()} cores, {Path(sys.executable)}")
+    print(
+        f"conditions: {given.megabytes} MB of zeros, best of {given.rounds}, {os.cpu_count()} cores, {Path(sys.executable)}"
+    )
 
 
 if __name__ == "__main__":

@@ -118,14 +118,14 @@ class Sender:
         if not batch:
             return False
         token = self.gateway.token()
-        todo = [batch]
-        while todo:
-            reports = todo.pop()
+        pending = [batch]
+        while pending:
+            reports = pending.pop()
             answer = self.gateway.post(reports, token)
             decision = decide(answer, [report.id for report in reports])
             if decision.then is Then.SPLIT:
                 half = len(reports) // 2
-                todo += [reports[half:], reports[:half]]
+                pending += [reports[half:], reports[:half]]
                 self._most = max(1, half) if answer.status == 413 else self._most
             elif decision.then is Then.SETTLE:
                 self._settle(reports, decision)
