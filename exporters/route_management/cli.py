@@ -33,7 +33,7 @@ def web(arguments: argparse.Namespace) -> int:
     _django()
     from django.core.wsgi import get_wsgi_application
 
-    from exporters.route_management import known_tenants, reports
+    from exporters.route_management import known_tenants, reports, request_history
     from userdb import health
     from userdb.serving import serve
 
@@ -46,6 +46,7 @@ def web(arguments: argparse.Namespace) -> int:
         serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, reports.BODY_LIMIT)
     finally:
         stop.set()
+        request_history.of_process().close()
     return 0
 
 

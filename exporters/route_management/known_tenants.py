@@ -24,12 +24,17 @@ _names: frozenset[str] = frozenset()
 _read_at = float("-inf")
 
 
+def unread() -> bool:
+    """Return whether the next call of `names` waits for userdb."""
+    return _read_at == float("-inf")
+
+
 def names() -> frozenset[str]:
     """Return the names as last read, reading them when nobody has; starts reading them again when they are old."""
     global _read_at
-    if _read_at == float("-inf"):
+    if unread():
         with _lock:  # a host project has no start at which to read: its first requests must not count as unknown
-            if _read_at == float("-inf"):
+            if unread():
                 _read_if_there()
                 _read_at = time.monotonic()
     if time.monotonic() - _read_at >= REFRESH and _lock.acquire(blocking=False):

@@ -14,6 +14,12 @@ from userdb.models import Tenant
 Report = Callable[..., Any]
 
 
+@pytest.fixture(autouse=True)
+def _no_history_beside(settings: Any) -> None:
+    """No thread of the middleware writes into a test's database; tests of the history bring their own."""
+    settings.MISSION_REQUEST_HISTORY = False
+
+
 @pytest.fixture
 def alpha(vendor: str) -> Tenant:
     return Tenant.objects.create(name="alpha")
