@@ -13,7 +13,7 @@ from prometheus_client import Gauge
 from exporters.route_management.pods import health
 from exporters.route_management.pods.apiserver import ApiServer, Configure, configuration
 from exporters.route_management.pods.backoff import Backoff
-from exporters.route_management.pods.exposition import Block, Members, application
+from exporters.route_management.pods.exposition import Block, Pods, application
 from exporters.route_management.pods.intake import Intake
 from exporters.route_management.pods.render import Renderer
 from exporters.route_management.pods.sharding import Shard
@@ -62,8 +62,10 @@ class PodExporter:
         ]
         for watch in self.watches:
             self._threads.append(_thread(f"watch-{watch.health.namespace or 'all'}", watch.run, self._stop))
-        blocks = [self._usage(ApiServer(configure), namespaces, arguments)] if arguments.usage else []
-        self.application = application(Members(self.store, renderer.families), blocks)
+        blocks: list[Block] = [Pods(self.store, renderer.families)]
+        if arguments.usage:
+            blocks.append(self._usage(ApiServer(configure), namespaces, arguments))
+        self.application = application(blocks)
         SHARD.set(shard.ordinal)
         SHARDS.set(shard.total)
 
@@ -129,7 +131,7 @@ class PodExporter:
             keep = UsageRows().keep
         usage = Usage(server, namespaces, self.store, keep or (lambda samples: None))
         self._threads.append(_thread("usage", lambda stop: usage.run(stop, arguments.usage_interval), self._stop))
-        return usage.pieces
+        return usage
 
 
 def _thread(name: str, run: Callable[[threading.Event], None], stop: threading.Event) -> threading.Thread:

@@ -18,8 +18,8 @@ from prometheus_client.core import GaugeMetricFamily
 from exporters.route_management.pods.apiserver import ApiError, ApiServer, Refused
 from exporters.route_management.pods.backoff import Backoff
 from exporters.route_management.pods.decoding import unix
-from exporters.route_management.pods.exposition import member
 from exporters.route_management.pods.families import Family, escape
+from exporters.route_management.pods.gzip_stream import Piece, piece
 from exporters.route_management.pods.quantities import decimal, exact
 from exporters.route_management.pods.store import Store
 
@@ -98,7 +98,7 @@ class Usage:
     ) -> None:
         """`keep` is given each poll's samples."""
         self._server, self._namespaces, self._store, self._keep = server, namespaces, store, keep
-        self._plain: list[tuple[Family, bytes, bytes]] = []
+        self._told: list[tuple[Family, bytes, Piece]] = []
         self._misses, self._absent_said = 0, False
 
     def run(self, stop: threading.Event, interval: float) -> None:
@@ -123,17 +123,17 @@ class Usage:
         UP.set(1)
         POLLS.labels("success").inc()
         self._misses, self._absent_said = 0, False
-        self._plain = _blocks(samples)
+        self._told = _blocks(samples)
         self._keep(samples)
         return True
 
-    def pieces(self, openmetrics: bool, gzip: bool) -> list[bytes]:
+    def plain(self, openmetrics: bool) -> list[bytes]:
         """Return both families for a scrape; nothing before the first poll or after too many that failed."""
-        made: list[bytes] = []
-        for family, plain, compressed in self._plain:
-            header = family.header(openmetrics)
-            made += (member(header), compressed) if gzip else (header, plain)
-        return made
+        return [part for family, lines, _ in self._told for part in (family.header(openmetrics), lines)]
+
+    def pieces(self, openmetrics: bool) -> list[Piece]:
+        """Return the same, compressed."""
+        return [part for family, _, lines in self._told for part in (piece(family.header(openmetrics)), lines)]
 
     def _missed(self, error: Exception) -> None:
         UP.set(0)
@@ -141,7 +141,7 @@ class Usage:
         POLLS.labels("absent" if absent else "failed").inc()
         self._misses += 1
         if self._misses >= _STALE:
-            self._plain = []
+            self._told = []
         if absent and self._absent_said:
             return
         cure = (
@@ -175,7 +175,7 @@ class Usage:
         ]
 
 
-def _blocks(samples: Sequence[Sample]) -> list[tuple[Family, bytes, bytes]]:
+def _blocks(samples: Sequence[Sample]) -> list[tuple[Family, bytes, Piece]]:
     cpu, memory = [], []
     for sample in samples:
         labels = (
@@ -185,4 +185,4 @@ def _blocks(samples: Sequence[Sample]) -> list[tuple[Family, bytes, bytes]]:
         cpu.append(f"{_CPU.name}{labels} {decimal(sample.cores)}\n")
         memory.append(f"{_MEMORY.name}{labels} {sample.bytes}\n")
     plain = [(_CPU, "".join(cpu).encode()), (_MEMORY, "".join(memory).encode())]
-    return [(family, lines, member(lines) if lines else b"") for family, lines in plain]
+    return [(family, lines, piece(lines)) for family, lines in plain]

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.route_management.pods.decoding import Pod
-from exporters.route_management.pods.exposition import Members, application
+from exporters.route_management.pods.exposition import Pods, application
 from exporters.route_management.pods.render import Rendered, Renderer
 from exporters.route_management.pods.sharding import Shard
 from exporters.route_management.pods.store import Store
@@ -29,10 +29,9 @@ def rendered(made: dict[str, Any]) -> Rendered:
 class Exposition:
     def __init__(self) -> None:
         self.store = Store(len(RENDERER.families), 8)
-        self.members = Members(self.store, RENDERER.families, 8)
         registry = CollectorRegistry()
         Gauge("own", "The process's own.", registry=registry).set(7)
-        self.application = application(self.members, (), registry)
+        self.application = application([Pods(self.store, RENDERER.families, 8)], registry)
 
     def put(self, *pods: dict[str, Any]) -> None:
         for made in pods:

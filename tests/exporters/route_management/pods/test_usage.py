@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from exporters.route_management.pods import apiserver as client
+from exporters.route_management.pods import gzip_stream
 from exporters.route_management.pods.decoding import Pod
 from exporters.route_management.pods.render import Renderer
 from exporters.route_management.pods.store import Store
@@ -45,8 +46,8 @@ class Poller:
         self.usage = Usage(api, [None], self.store, self.samples.extend)
 
     def text(self) -> str:
-        plain = b"".join(self.usage.pieces(False, False))
-        assert gzip.decompress(b"".join(self.usage.pieces(False, True))) == plain
+        plain = b"".join(self.usage.plain(False))
+        assert gzip.decompress(b"".join(gzip_stream.body(self.usage.pieces(False)))) == plain
         return plain.decode()
 
 
