@@ -38,6 +38,7 @@ def web(arguments: argparse.Namespace) -> int:
     from userdb.serving import serve
 
     reports.reports_timezone()
+    reports.limits()
     known_tenants.read()
     MetricsPort("route-management web", arguments.metrics_listen_address, {"userdb": health.trouble}).start()
     stop = threading.Event()

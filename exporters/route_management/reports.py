@@ -1,6 +1,7 @@
 """HTTP in: a tenant's reports. Each view authenticates, parses, calls `rows.keep`, and maps its result to a status.
 
-200 once committed and never before; 400 only for a body that can't be read at all; 503 when userdb is out of reach.
+200 once committed and never before; 400 only for a body that can't be read at all; 429 when a tenant has used up its share;
+503 when userdb is out of reach.
 """
 
 import json
@@ -18,7 +19,8 @@ from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import Counter
 
 from exporters.route_management import known_tenants, payload, rows
-from exporters.route_management.payload import Report
+from exporters.route_management.limits import Limited, Limits, Rates
+from exporters.route_management.payload import MOST_EVENTS, Report
 from exporters.route_management.reporters import reporter
 from runtime.bodies import BodyTooLarge, BodyUnreadable, read_body
 from runtime.closed_sets import FAILURE_TYPES, UNKNOWN
@@ -31,7 +33,7 @@ from userdb.transactions import UserdbAway
 log = logging.getLogger(__name__)
 
 BODY_LIMIT = 8 * 1024 * 1024
-RESULTS = ("accepted", "duplicate", "rejected", "unreadable", "too_large", "unavailable")
+RESULTS = ("accepted", "duplicate", "rejected", "unreadable", "too_large", "limited", "unavailable")
 REFUSED_UNKNOWN = ("unauthorized", "wrong_method")
 """Results of reports whose tenant is not known."""
 RECEIVED = Counter(
@@ -69,6 +71,12 @@ def reports_timezone() -> ZoneInfo:
         raise SettingsError(f"REPORTS_TIMEZONE: {name!r} is no time zone such as Asia/Shanghai") from error
 
 
+@cache
+def limits() -> Limits:
+    """Return this process' limits of tenants; SettingsError when a variable holds no such number."""
+    return Limits(Rates.of_environment(), {"events": MOST_EVENTS, "bytes": BODY_LIMIT})
+
+
 # a token says who sends, no cookie does: a host project's CSRF and login middleware have no say here
 @csrf_exempt
 @login_not_required
@@ -91,7 +99,12 @@ def _refuse(status: int, result: str, text: str, tenant: str = UNKNOWN, **header
     return JsonResponse({"error": text}, status=status, headers=headers)
 
 
-def _away(error: Exception, tenant: str = UNKNOWN) -> HttpResponse:
+def _limited(error: Limited, tenant: str) -> HttpResponse:
+    return _refuse(429, "limited", str(error), tenant, **{"Retry-After": str(error.retry_after)})
+
+
+def _away(request: HttpRequest, error: Exception, tenant: str = UNKNOWN) -> HttpResponse:
+    request.mission_failure = "error"  # type: ignore[attr-defined]  # our own, where a gateway's 503 is a pod's refusal
     if isinstance(error, DataError):
         # nothing of the report is kept: the rows are wrong, not the connection
         log.exception("events not stored")
@@ -108,22 +121,39 @@ def _answer(request: HttpRequest, parse: Parse) -> HttpResponse:
     try:
         token = reporter(request.headers.get("Authorization", ""))
     except (DatabaseError, InterfaceError) as error:
-        return _away(error)
+        return _away(request, error)
     if token is None:
-        challenge = {"WWW-Authenticate": 'Bearer realm="reports"'}
-        return _refuse(401, "unauthorized", "the reporter token is missing, unknown, expired or revoked", **challenge)
+        why = "the reporter token is missing, unknown, expired or revoked"
+        request.mission_failure_why = why  # type: ignore[attr-defined]
+        return _refuse(401, "unauthorized", why, **{"WWW-Authenticate": 'Bearer realm="reports"'})
     tenant = token.tenant.name
     request.mission_tenant = tenant  # type: ignore[attr-defined]  # the middleware's default hook reads it
     try:
+        limits().enter(tenant)
+    except Limited as error:
+        return _limited(error, tenant)
+    try:
+        return _taken(request, token, parse)
+    finally:
+        limits().leave(tenant)
+
+
+def _taken(request: HttpRequest, token: ReporterToken, parse: Parse) -> HttpResponse:
+    tenant = token.tenant.name
+    try:
         body = read_body(request, request.headers.get("Content-Encoding", ""), BODY_LIMIT)
+        limits().spend(tenant, "bytes", len(body))
         report = parse(body, tenant, timezone.now())
+        limits().spend(tenant, "events", len(report.events) + len(report.rejected))
         return _kept(token, report)
+    except Limited as error:
+        return _limited(error, tenant)
     except (BodyTooLarge, payload.TooManyEvents) as error:
         return _refuse(413, "too_large", str(error), tenant)
     except (BodyUnreadable, payload.UnreadableReport) as error:
         return _refuse(400, "unreadable", str(error), tenant)
     except (UserdbAway, DatabaseError, InterfaceError) as error:
-        return _away(error, tenant)
+        return _away(request, error, tenant)
 
 
 def _kept(token: ReporterToken, report: Report) -> HttpResponse:
