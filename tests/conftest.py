@@ -1,6 +1,5 @@
 """What all tests share: the two databases, and the named cast."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -24,7 +23,6 @@ def django_db_modify_db_settings() -> Iterator[None]:
             pytest.exit(str(error), returncode=1)
     yield
     server.stop()
-    shutil.rmtree(settings.FOLDER, ignore_errors=True)
 
 
 @pytest.fixture(params=VENDORS)

@@ -3,7 +3,9 @@
 The server's zone is +08:00 and so is Django's: nothing may depend on either.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from cryptography.fernet import Fernet
 from tests.mariadb import free_port
 
 FOLDER = Path(tempfile.mkdtemp(prefix="mission-monitor-tests-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 MYSQL_PORT = free_port()
 WITH_MYSQL = os.environ.get("USERDB", "") != "sqlite"
 
@@ -22,6 +25,7 @@ os.environ.update(
     DJANGO_TIME_ZONE="Asia/Shanghai",
     DJANGO_ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
     WEBHOOK_TOKEN="webhook-token",
+    CHANNEL_ALLOWED_NETWORKS="127.0.0.0/8,::1/128",  # the tests' own receivers
 )
 for name in ("WEBHOOK_TOKEN_FILE", "USERDB_URL_FILE", "USERDB_SECRET_KEYS_FILE", "DJANGO_SECRET_KEY_FILE"):
     os.environ.pop(name, None)

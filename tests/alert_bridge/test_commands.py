@@ -1,12 +1,13 @@
 """`alert-bridge` as real processes: how they start, what stops them, what their second port says, how they end."""
 
 import gzip
+import http.client
 import signal
 import socket
 import sqlite3
 import subprocess
-import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -157,18 +158,43 @@ def test_the_relay_says_that_it_is_ready(tmp_path: Path) -> None:
 
 
 def test_web_told_to_stop_finishes_the_request_under_way(vendor: str, tmp_path: Path) -> None:
-    answers: list[int] = []
     with web(tmp_path) as (process, site, metrics):
-        sender = threading.Thread(target=lambda: answers.append(tell(site, webhook(firing())).status))
         until(lambda: ask(f"{metrics}/readyz").status == 200)
-        with Lock(process.pid) as lock:
-            sender.start()
-            until(lock.somebody_waits)
+        request = http.client.HTTPConnection(site.removeprefix("http://"), timeout=20)
+        with userdb_locked():
+            headers = {"Authorization": "Bearer webhook-token", "Content-Type": "application/json"}
+            request.request("POST", "/webhooks/alertmanager", webhook(firing()), headers)
+            until(lambda: unread_bytes(request.port) == 0)
             process.signal(signal.SIGTERM)
-        sender.join(10)
+        assert request.getresponse().status == 200
+        request.close()
         assert process.wait(10) == 0
-    assert answers == [200]
     assert Alert.objects.count() == 1
+
+
+@contextmanager
+def userdb_locked() -> Iterator[None]:
+    """Hold userdb up: a webhook is under way for as long as the block lasts."""
+    if connections[alias()].vendor == "sqlite":
+        with closing(sqlite3.connect(userdb_url().removeprefix("sqlite:///"), isolation_level=None)) as lite:
+            lite.execute("BEGIN IMMEDIATE")
+            yield
+            lite.execute("COMMIT")
+    else:
+        with connections[alias()].cursor() as cursor:
+            cursor.execute("LOCK TABLES userdb_alertidentity WRITE")
+            yield
+            cursor.execute("UNLOCK TABLES")
+
+
+def unread_bytes(port: int) -> int:
+    """Return how many bytes wait to be read by the server of this port, by the kernel's own table of connections."""
+    waiting = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, queues, *_ = line.split()
+        if local.endswith(f":{port:04X}") and state == "01":
+            waiting += int(queues.split(":")[1], 16)
+    return waiting
 
 
 def test_the_relay_told_to_stop_ends_with_0(tmp_path: Path) -> None:
@@ -176,43 +202,3 @@ def test_the_relay_told_to_stop_ends_with_0(tmp_path: Path) -> None:
         process.signal(signal.SIGINT)
         assert process.wait(5) == 0
         assert "msg=stopped" in process.text()
-
-
-class Lock:
-    """Holds userdb up, so that a webhook is under way for as long as the block lasts."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-
-    def __enter__(self) -> "Lock":
-        self.lite: sqlite3.Connection | None = None
-        if connections[alias()].vendor == "sqlite":
-            self.lite = sqlite3.connect(userdb_url().removeprefix("sqlite:///"), isolation_level=None)
-            self.lite.execute("BEGIN IMMEDIATE")
-            self.before = self._open_files()
-        else:
-            self.held = connections[alias()].cursor()
-            self.held.execute("LOCK TABLES userdb_alertidentity WRITE")
-        return self
-
-    def somebody_waits(self) -> bool:
-        if self.lite is not None:
-            # SQLite does not tell who waits: the request's thread has opened the file for the first time
-            return self._open_files() > self.before
-        self.held.execute("SHOW PROCESSLIST")
-        return any("lock" in str(row[6]).lower() for row in self.held.fetchall())
-
-    def _open_files(self) -> int:
-        name, count = userdb_url().removeprefix("sqlite:///"), 0
-        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
-                count += str(descriptor.readlink()) == name
-        return count
-
-    def __exit__(self, *_: object) -> None:
-        if self.lite is not None:
-            self.lite.execute("COMMIT")
-            self.lite.close()
-        else:
-            self.held.execute("UNLOCK TABLES")
-            self.held.close()

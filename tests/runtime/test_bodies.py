@@ -56,7 +56,9 @@ def test_a_cut_gzip_body_is_unreadable(cut: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"plain text", gzip.compress(b"x") + b"rest", zlib.compress(b"x"), gzip.compress(b"x")[:-8] + b"\0" * 8]
+    "body",
+    [b"plain text", gzip.compress(b"x") + b"rest", zlib.compress(b"x"), gzip.compress(b"x")[:-8] + b"\0" * 8],
+    ids=["text", "more behind it", "zlib", "wrong sum"],
 )
 def test_what_is_no_gzip_is_unreadable(body: bytes) -> None:
     with pytest.raises(BodyUnreadable, match="is not gzip"):

@@ -77,6 +77,7 @@ def test_keys_are_apart_by_commas_or_lines(hook: Channel, monkeypatch: pytest.Mo
         ("short", "a key is not 32 url-safe base64 bytes"),
         ("ключ", "a key is not 32 url-safe base64 bytes"),
     ],
+    ids=["another", "none", "short", "not ASCII"],
 )
 def test_a_wrong_key_is_named_and_no_secret(
     hook: Channel, monkeypatch: pytest.MonkeyPatch, keys: str, text: str
