@@ -10,6 +10,14 @@ from tests.mariadb import MariaDB, MissingServer
 VENDORS = ["sqlite", "mysql"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs on MariaDB, so that it can be left out by name."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        if call is not None and call.params.get("vendor") == "mysql":
+            item.add_marker(pytest.mark.mysql)
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> Iterator[None]:
     """Start MariaDB before Django makes its test databases; without it say what to install."""
