@@ -17,6 +17,10 @@ from exporters.gateway_client.exposition import SpoolCollector
 from exporters.gateway_client.spool import DROP_REASONS, Spool, Started
 from exporters.route_management import reports
 from exporters.route_management.cli import parser as gateway_parser
+from exporters.route_management.pods import health as pod_health
+from exporters.route_management.pods import history as pod_history
+from exporters.route_management.pods import usage as pod_usage
+from exporters.route_management.pods import usage_rows as pod_usage_rows
 from runtime import closed_sets
 from tests.docs import code, pages
 
@@ -96,6 +100,12 @@ def test_closed_sets_are_documented_as_they_are(label: str, values: tuple[str, .
         ("mission_reports_total", answers.RESULTS),
         ("mission_spool_dropped_total", DROP_REASONS),
         ("mission_notifications_total", ("delivered", "failed", *REASONS)),
+        ("mission_pod_exporter_lists_total", pod_health.RESULTS),
+        ("mission_pod_exporter_watches_total", pod_health.WATCH_RESULTS),
+        ("mission_pod_exporter_events_total", pod_health.EVENTS),
+        ("mission_pod_exporter_history_events_total", pod_history.RESULTS),
+        ("mission_pod_exporter_usage_polls_total", pod_usage.RESULTS),
+        ("mission_pod_exporter_usage_rows_total", pod_usage_rows.RESULTS),
     ],
 )
 def test_the_results_that_a_counter_tells_apart_are_documented(metric: str, values: tuple[str, ...]) -> None:
