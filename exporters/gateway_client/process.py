@@ -119,7 +119,7 @@ class Child:
         for number in _FORWARDED:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
                 signal.signal(number, self._forward)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the loop
+        signal.signal(signal.SIGCHLD, lambda *_: self._reap())
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGTSTP, self._suspend)
         signal.signal(signal.SIGCONT, self._resume)
@@ -130,9 +130,14 @@ class Child:
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         self._told.append(signal.Signals(number).name)
+        self._ending = self._ending or number in _ENDING  # before the child can end of it
         self._kill(number)
-        if number in _ENDING:
-            self._ending = True
+        if self._ending and self._ended is not None:
+            self._give_up_after_grace()
+
+    def _give_up_after_grace(self) -> None:
+        """From now on our output may stand still for the grace time, no longer."""
+        signal.setitimer(signal.ITIMER_REAL, max(self.grace, 1.0))
 
     def _kill(self, number: int) -> None:
         if self.pid and self._ended is None:
@@ -182,6 +187,7 @@ class Child:
                         poll.unregister(source)
                         del open_sources[source]
                 self._reap()
+            signal.setitimer(signal.ITIMER_REAL, 0)  # what follows is ours, and takes as long as it takes
         except _Enough:
             sys.stderr.write("gateway-client: nobody took the output: the rest of it is lost\n")
         if self._keyboard is not None:
@@ -235,7 +241,9 @@ class Child:
 
     def _has_ended(self, status: int, usage: resource.struct_rusage) -> None:
         seconds = time.monotonic() - self._began
-        signal.setitimer(signal.ITIMER_REAL, max(self.grace, 1.0) if self._ending else 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if self._ending:
+            self._give_up_after_grace()
         cpu = usage.ru_utime + usage.ru_stime
         self._ended = Ended(status, seconds, cpu, usage.ru_maxrss * 1024, self.timed_out, tuple(self._told))
         self._leftovers.main_ended(self.pid)

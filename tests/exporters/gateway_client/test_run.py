@@ -211,6 +211,25 @@ def test_a_flood_of_output_arrives_whole(client: Client) -> None:
     assert client.report()["detail"]["stdout_bytes"] == 60 * 1_000_003
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(["yes"], 143), (["head", "-c", "300000", "/dev/zero"], 0)],
+    ids=["under way", "already ended"],
+)
+def test_a_reader_that_hangs_does_not_keep_a_run_that_is_told_to_end(
+    client: Client, command: list[str], code: int
+) -> None:
+    with client.start("run", "--task", "grid", "--grace", "10ms", "--", *command) as process:
+        assert process.stdout is not None
+        os.read(process.stdout.fileno(), 10)
+        wait_channel = Path(f"/proc/{process.pid}/wchan")
+        until(lambda: "pipe" in wait_channel.read_text())  # it writes, and nobody reads
+        process.terminate()
+        assert process.wait(10) == code
+        assert process.stderr is not None
+        assert b"nobody took the output" in process.stderr.read()
+
+
 def test_the_evidence_is_the_end_of_the_output(client: Client) -> None:
     client.run("--task", "grid", "--", sys.executable, "-c", "print('x' * 20000 + 'END'); import sys; sys.exit('no')")
     detail = client.report()["detail"]

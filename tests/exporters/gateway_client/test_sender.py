@@ -245,6 +245,19 @@ def test_a_run_waits_for_a_silent_gateway_for_2_seconds_and_the_next_one_not_at_
     silent.set()
 
 
+def test_a_run_that_was_ended_sends_in_peace(client: Client, spool: Spool, gateway: ScriptedGateway) -> None:
+    silent = threading.Event()
+
+    def is_slow(request: Request) -> Reply:
+        silent.wait(1.3)
+        return accepted(request)
+
+    gateway.otherwise = is_slow
+    done = client.run("--timeout", "50ms", "--grace", "1s", "--", "sleep", "30")
+    assert (done.returncode, done.stderr) == (124, b"")
+    assert spool.waiting() == 0
+
+
 def test_runs_do_not_try_again_before_the_next_try_is_due(
     client: Client, spool: Spool, gateway: ScriptedGateway
 ) -> None:
