@@ -88,5 +88,6 @@ def watch(request: HttpRequest, response: HttpResponseBase, ended: Ended) -> Non
         # the server sends the file by itself (sendfile): only its close is seen, and that comes at the end
         response._resource_closers.append(_End(ended, complete=True).close)  # type: ignore[attr-defined]
         return
-    content: Any = response.streaming_content
+    # the iterator itself: the property's holds the response, and a circle would keep one that the server has dropped
+    content: Any = response._iterator  # type: ignore[attr-defined]
     response.streaming_content = (_AsyncBody if response.is_async else _Body)(content, ended, complete)
