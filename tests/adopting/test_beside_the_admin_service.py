@@ -9,6 +9,8 @@ from cryptography.fernet import Fernet
 from tests.adopting.conftest import Platform
 from tests.adopting.document import SOURCE
 
+pytestmark = pytest.mark.processes
+
 
 def _admin_service(platform: Platform, *command: str) -> str:
     environment = platform.environment | {

@@ -9,6 +9,8 @@ import yaml
 from exporters.route_management.payload import parse_exceptions
 from tests.adopting.document import BLOCKS, MINIATURE, TEXT, Block, manage_commands
 
+pytestmark = pytest.mark.processes
+
 OF_FILES = [block for block in BLOCKS if block.language in ("python", "yaml") and block.place != "today"]
 
 

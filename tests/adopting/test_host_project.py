@@ -9,6 +9,8 @@ import pytest
 
 from tests.adopting.conftest import Platform, Site
 
+pytestmark = pytest.mark.processes
+
 EVENT = "from userdb.models import MonitorEvent; e = MonitorEvent.objects.latest('id'); "
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.adopting.conftest import Platform
 
+pytestmark = pytest.mark.processes
+
 
 def test_migrating_the_hosts_own_database_makes_no_userdb(new_platform: Platform) -> None:
     new_platform.manage("migrate", "-v0")

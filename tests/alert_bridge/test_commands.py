@@ -20,7 +20,7 @@ from tests.mariadb import free_port
 from userdb.models import Alert, AlertPolicy, Channel
 from userdb.router import alias
 
-pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__")]
+pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True, databases="__all__")]
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

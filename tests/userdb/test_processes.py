@@ -16,6 +16,8 @@ from tests import settings
 from tests.mariadb import MariaDB, free_port
 from tests.userdb.conftest import ROOT, Run
 
+pytestmark = pytest.mark.processes
+
 CURE = "run 'python manage.py migrate'"
 BAD_URLS = [
     ("nonsense", "USERDB_URL can't be read: write sqlite:///path or mysql://user:password@host:3306/userdb"),

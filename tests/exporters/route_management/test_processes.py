@@ -16,6 +16,8 @@ import pytest
 from tests.exporters.route_management.processes import Answer, Web, ask, migrate, run, serving
 from tests.mariadb import MariaDB, free_port
 
+pytestmark = pytest.mark.processes
+
 
 def event(**fields: Any) -> dict[str, Any]:
     return {"id": str(uuid.uuid4()), "message": "the run failed"} | fields

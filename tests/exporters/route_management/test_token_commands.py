@@ -12,6 +12,8 @@ import pytest
 from tests.exporters.route_management.processes import migrate, run
 from userdb.tokens import digest
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def _migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
