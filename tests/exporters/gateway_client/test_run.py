@@ -213,7 +213,7 @@ def test_a_flood_of_output_arrives_whole(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("command", "code"),
-    [(["yes"], 143), (["head", "-c", "300000", "/dev/zero"], 0)],
+    [(["yes"], 143), (["head", "-c", "1500000", "/dev/zero"], 0)],
     ids=["under way", "already ended"],
 )
 def test_a_reader_that_hangs_does_not_keep_a_run_that_is_told_to_end(
@@ -223,6 +223,8 @@ def test_a_reader_that_hangs_does_not_keep_a_run_that_is_told_to_end(
         assert process.stdout is not None
         os.read(process.stdout.fileno(), 10)
         wait_channel = Path(f"/proc/{process.pid}/wchan")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        until(lambda: not children.read_text() or code)
         until(lambda: "pipe" in wait_channel.read_text())  # it writes, and nobody reads
         process.terminate()
         assert process.wait(10) == code
