@@ -127,28 +127,30 @@ class RequestHistory:
         while not self._stop.wait(pause):
             pause = TURN
             try:
+                connections[alias()].close_if_unusable_or_obsolete()
                 pause += self.step()
             except Exception:
                 # a defect of ours must not end the history of a process that goes on
                 log.exception("requests not written")
+        self._last_step()
         connections[alias()].close()
+
+    def _last_step(self) -> None:
+        with self._lock:
+            self._floods.turn(-1, self._summary)
+        self.step(last=True)
 
     def close(self, seconds: float = 6.0) -> None:
         """Write what waits, for so many seconds at most. What is left is counted as lost."""
         self._stop.set()
-        if self._thread is not None:
+        if self._thread is None:
+            self._last_step()
+        else:
             self._thread.join(seconds)
-        with self._lock:
-            self._floods.turn(-1, self._summary)
-        at_work = self._thread is not None and self._thread.is_alive()
-        if (self._waiting or len(self._rollups)) and not at_work:
-            self.step(last=True, deadline=seconds)
-            connections[alias()].close()
         EVENTS.labels("lost").inc(len(self._waiting))
         ROLLUPS_LOST.labels("lost").inc(self._rollups.forget(self._rollups.changed()))
-        self._waiting.clear()
 
-    def step(self, last: bool = False, deadline: float = 6.0) -> float:
+    def step(self, last: bool = False) -> float:
         """Write what waits; return the seconds to wait longer when userdb does not take it, else 0."""
         if not last:
             with self._lock:
@@ -156,11 +158,10 @@ class RequestHistory:
         due = last or time.monotonic() - self._rollups_at >= ROLLUPS_EVERY
         if not self._waiting and not (due and len(self._rollups)):
             return 0.0
-        connections[alias()].close_if_unusable_or_obsolete()
         try:
-            self._write_events(deadline)
+            self._write_events()
             if due:
-                self._write_rollups(deadline)
+                self._write_rollups()
         except (UserdbAway, DatabaseError) as error:
             connections[alias()].close()
             health.UP.set(0)
@@ -169,11 +170,11 @@ class RequestHistory:
         health.UP.set(1)
         return 0.0
 
-    def _write_events(self, deadline: float) -> None:
+    def _write_events(self) -> None:
         while self._waiting:
             batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]  # alone in taking from the left
             try:
-                in_transaction(lambda batch=batch: rows.insert("request", batch), deadline)  # type: ignore[misc]
+                in_transaction(lambda batch=batch: rows.insert("request", batch))  # type: ignore[misc]
                 EVENTS.labels("kept").inc(len(batch))
             except (DataError, IntegrityError) as error:
                 # what userdb refuses for good would stand in the way of all that follow
@@ -183,12 +184,12 @@ class RequestHistory:
                 for _ in batch:
                     self._waiting.popleft()
 
-    def _write_rollups(self, deadline: float) -> None:
+    def _write_rollups(self) -> None:
         changed = self._rollups.changed()
         for start in range(0, len(changed), BATCH):
             part = changed[start : start + BATCH]
             try:
-                in_transaction(lambda part=part: upsert(part), deadline)  # type: ignore[misc]
+                in_transaction(lambda part=part: upsert(part))  # type: ignore[misc]
                 self._rollups.written(part)
             except (DataError, IntegrityError) as error:
                 log.error("userdb refuses minutes of requests", extra={"error": str(error), "rows": len(part)})
