@@ -6,6 +6,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, register
 from django.db import DatabaseError, InterfaceError, connections
 
+from alert_bridge.channels import addresses, base, http
 from runtime.settings import SettingsError
 from userdb import secrets
 from userdb.models import Channel
@@ -51,6 +52,13 @@ def require_secret_keys() -> None:
         secrets.check_keys()
     except secrets.SecretKeyError as error:
         raise SettingsError(str(error)) from error
+
+
+def require_channel_settings() -> None:
+    """Raise SettingsError when a setting of all channels can't be used."""
+    base.send_deadline()
+    addresses.allowed_networks()
+    http.PROXY.values()
 
 
 @register()

@@ -39,6 +39,7 @@ def web(arguments: argparse.Namespace) -> int:
     from userdb.serving import serve
 
     checks.require_secret_keys()
+    checks.require_channel_settings()
     tick, stop = Tick(), threading.Event()
     REGISTRY.register(tick)
     readiness = {
@@ -66,6 +67,7 @@ def relay(arguments: argparse.Namespace) -> int:
     from userdb import health
 
     checks.require_secret_keys()
+    checks.require_channel_settings()
     claims.lease()
     message.bridge_url()
     worker = Relay(stop_on_signals())

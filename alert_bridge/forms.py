@@ -12,8 +12,14 @@ from django import forms
 from alert_bridge.channels import KINDS
 from alert_bridge.channels.base import ChannelKind, Setting
 from userdb.models import Channel
+from userdb.models.tenants import DNS_LABEL
 from userdb.secrets import SecretKeyError
 
+FIELDS = (
+    "name", "enabled", "language", "matchers", "tenants", "send_resolved", "resolved_without_firing", "repeat_after",
+    "quiet_start", "quiet_end", "quiet_zone", "quiet_critical",
+)  # fmt: skip
+"""Of every kind: what it is called, which alerts it wants (from the fourth on), and when."""
 PREFIX = "setting_"
 _KEEP = "Stored, and never shown again. Empty: keep it."
 
@@ -25,11 +31,18 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Channel
-        fields = ("name", "enabled", "matchers", "send_resolved", "resolved_without_firing", "repeat_after")
+        fields = FIELDS
         widgets = {"matchers": forms.Textarea(attrs={"rows": 3, "cols": 60, "style": "font-family: monospace"})}
+
+    tenants = forms.CharField(
+        required=False,
+        help_text="Names of tenants, separated by commas. Empty: the alerts of all.",
+        widget=forms.TextInput(attrs={"size": 60}),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.initial["tenants"] = ", ".join(self.instance.tenants)
         self.held: dict[str, Any] = {}
         self.locked = ""
         try:
@@ -44,6 +57,12 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
                 field.required, field.help_text = False, _KEEP
             elif self.locked:
                 field.help_text = f"Can't be read: {self.locked}. Enter it again."
+
+    def clean_tenants(self) -> list[str]:
+        names = [name.strip() for name in self.cleaned_data["tenants"].split(",") if name.strip()]
+        for name in names:
+            DNS_LABEL(name)
+        return list(dict.fromkeys(names))
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}

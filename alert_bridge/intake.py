@@ -16,7 +16,7 @@ from alert_bridge import statements
 from alert_bridge.episodes import Episode, Identity
 from alert_bridge.outbox import Destination, Holding, Ledger, Owed
 from alert_bridge.payload import AlertWord, Webhook
-from userdb import matchers
+from userdb import matchers, quiet_hours
 from userdb.models import AlertTransition, Channel, Notification, WebhookEvent
 from userdb.rowsets import utc
 from userdb.transactions import in_transaction
@@ -86,8 +86,16 @@ def _store(webhook: Webhook, packed: bytes, size: int, sender: str, changes: int
 def _destinations() -> list[Destination]:
     rows = Channel.objects.filter(enabled=True).order_by("id")
     return [
-        Destination(channel.pk, matchers.parse(channel.matchers), channel.send_resolved, channel.repeat_after)
-        for channel in rows.only("id", "matchers", "send_resolved", "repeat_after")
+        Destination(
+            channel.pk,
+            matchers.parse(channel.matchers),
+            channel.send_resolved,
+            channel.repeat_after,
+            frozenset(channel.tenants),
+            quiet_hours.of(channel.quiet_start, channel.quiet_end, channel.quiet_zone, channel.quiet_critical),
+        )
+        # config and the secrets are the relay's
+        for channel in rows.defer("config", "secret_token")
     ]
 
 
@@ -166,7 +174,7 @@ def _write(ledgers: list[Ledger], row: WebhookEvent) -> int:
     statements.NOTIFICATIONS.run(
         (
             place, o.key, o.channel, ledger.identity.fingerprint, o.number, o.kind, o.ordinal,
-            "void" if o.void else "owed", "superseded" if o.void else "", ledger.now,
+            "void" if o.void else "owed", "superseded" if o.void else "", ledger.now, o.due_at,
         )
         for place, (ledger, o) in enumerate(owed)
     )  # fmt: skip

@@ -1,11 +1,14 @@
 """One notification as a message for people and for machines. Called by `relay.py`, read by `channels/`."""
 
+import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from alert_bridge.channels.base import Message
+from alert_bridge.channels.base import Message, Parts
+from alert_bridge.phrases import PHRASES
 from runtime.settings import env_text
-from userdb.models import Alert, AlertIdentity, Notification
+from userdb.models import Alert, Channel, MonitorEvent, Notification
 
 DOCUMENT_VERSION = "1"
 _TITLE, _PARAGRAPH, _VALUE = 250, 5_000, 500
@@ -21,25 +24,21 @@ def _iso(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
 
 
-def _verb(notification: Notification, alert: Alert, firing_was_told: bool) -> str:
-    if notification.kind != Notification.Kind.RESOLVED:
-        return {"firing": "FIRING", "refired": "FIRING AGAIN", "repeat": "STILL FIRING"}[notification.kind]
-    return "RESOLVED" if firing_was_told else "WAS FIRING, IS RESOLVED"
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
-def write(notification: Notification, firing_was_told: bool) -> Message:
+def write(notification: Notification, firing_was_told: bool, evidence: Sequence[MonitorEvent] = ()) -> Message:
     """Return the message of a notification; `firing_was_told`: did this channel ever take a firing of the episode?"""
     alert = notification.alert
     assert alert is not None  # noqa: S101  (every kind that is sent today belongs to an episode)
     identity = alert.identity
     resolved = notification.kind == Notification.Kind.RESOLVED
     url = f"{bridge_url()}/admin/userdb/alert/{alert.pk}/change/"
-    summary = alert.annotations.get("summary", "")
-    verb = _verb(notification, alert, firing_was_told)
-    # one line: it becomes a subject
-    title = _cut(" ".join(f"[{verb}] {_name(identity)}{': ' if summary else ''}{summary}".split()), _TITLE)
-    ends = _iso(alert.ends_at) or "not known" if resolved else None
-    text = _text(alert, f"{verb}: {_name(identity)}", ends, url)
+    writer = _Writer(notification.channel.language)
+    verb = writer.say(notification.kind if firing_was_told or not resolved else "resolved_untold")
+    title = writer.title(verb, alert)
+    parts = writer.parts(verb, alert, resolved, url, evidence)
     document: dict[str, Any] = {
         "version": DOCUMENT_VERSION,
         "key": notification.key,
@@ -56,34 +55,124 @@ def write(notification: Notification, firing_was_told: bool) -> Message:
         "generator_url": alert.generator_url,
         "alert_url": url,
         "caused_at": _iso(notification.cause_at),
+        "evidence": [_event(row) for row in evidence],
     }
     # by the notification's own time, so that every try carries the same date
-    return Message(notification.key, notification.kind, title, text, url, document, notification.created_at)
+    return Message(
+        notification.key, notification.kind, title, _text(parts), url, document, notification.created_at, parts,
+        thread_of(notification.key),
+    )  # fmt: skip
 
 
-def _name(identity: AlertIdentity) -> str:
-    """Return what people call the alert; one without a name (its rule has none, or it was posted by hand) by its hash."""
-    name = identity.alertname or f"Alert {identity.fingerprint}"
-    return f"{name} ({identity.tenant})" if identity.tenant else name
+def thread_of(key: str) -> str:
+    """Return the key of the episode's first message to that channel: the one that later messages answer."""
+    return f"{key.rsplit('.', 2)[0]}.firing.1"
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[:length]}… (cut: {len(text)} characters in all)"
+def of_test(channel: Channel, by: str) -> Message:
+    """Return a message that says of itself that it is a test."""
+    writer = _Writer(channel.language)
+    url = f"{bridge_url()}/admin/userdb/channel/{channel.pk}/change/"
+    key, moment = f"test.{secrets.token_hex(16)}", datetime.now(UTC)
+    title = writer.cut(_line(writer.say("test_title", channel=channel.name)), _TITLE)
+    parts = Parts(
+        heading=writer.say("test"),
+        paragraphs=(writer.say("test_text", channel=channel.name, by=by),),
+        links=((writer.say("test_page"), url),),
+        left_out=writer.say("left_out"),
+    )
+    document = {
+        "version": DOCUMENT_VERSION,
+        "key": key,
+        "kind": "test",
+        "status": "test",
+        "title": title,
+        "channel": channel.name,
+        "caused_at": _iso(moment),
+    }
+    return Message(key, "test", title, _text(parts), url, document, moment, parts)
 
 
-def _text(alert: Alert, first: str, ends: str | None, url: str) -> str:
-    lines = [first, ""]
-    for name in ("summary", "description"):
-        if alert.annotations.get(name):
-            lines += [_cut(alert.annotations[name], _PARAGRAPH), ""]
-    lines += [f"Since:  {_iso(alert.starts_at)}"]
-    if ends:
-        lines += [f"Ended:  {ends}"]
-    labels = sorted(alert.identity.labels.items())
-    lines += ["", "Labels:"] + [f"  {name} = {_cut(' '.join(value.split()), _VALUE)}" for name, value in labels]
-    lines += ["", f"Who was told, and when: {url}"]
-    if alert.generator_url:
-        lines += [f"In Prometheus: {_cut(alert.generator_url, _PARAGRAPH)}"]
-    if alert.annotations.get("runbook_url"):
-        lines += [f"What to do: {_cut(alert.annotations['runbook_url'], _VALUE)}"]
+class _Writer:
+    """Writes in one language; a language that this release has no phrases for is English."""
+
+    def __init__(self, language: str) -> None:
+        self._phrases = PHRASES.get(language, PHRASES["en"])
+
+    def say(self, phrase: str, **values: Any) -> str:
+        return self._phrases[phrase].format(**values)
+
+    def cut(self, text: str, length: int) -> str:
+        return text if len(text) <= length else self.say("cut", text=text[:length], length=len(text))
+
+    def name(self, alert: Alert) -> str:
+        """Return what people call it; one without a name (its rule has none, or it was posted by hand) by its hash."""
+        identity = alert.identity
+        name = identity.alertname or self.say("nameless", fingerprint=identity.fingerprint)
+        return self.say("of_tenant", name=name, tenant=identity.tenant) if identity.tenant else name
+
+    def title(self, verb: str, alert: Alert) -> str:
+        """Return one line: it becomes a subject."""
+        summary = alert.annotations.get("summary", "")
+        phrase = "summarised" if summary else "titled"
+        return self.cut(_line(self.say(phrase, verb=verb, name=self.name(alert), summary=summary)), _TITLE)
+
+    def parts(self, verb: str, alert: Alert, resolved: bool, url: str, evidence: Sequence[MonitorEvent]) -> Parts:
+        notes = alert.annotations
+        facts = [(self.say("since"), _iso(alert.starts_at) or "")]
+        if resolved:
+            facts.append((self.say("ended"), _iso(alert.ends_at) or self.say("not_known")))
+        links = [(self.say("page"), url)]
+        if alert.generator_url:
+            links.append((self.say("graph"), self.cut(alert.generator_url, _PARAGRAPH)))
+        if notes.get("runbook_url"):
+            links.append((self.say("runbook"), self.cut(notes["runbook_url"], _VALUE)))
+        labels = sorted(alert.identity.labels.items())
+        return Parts(
+            heading=self.say("named", verb=verb, name=self.name(alert)),
+            paragraphs=tuple(self.cut(notes[n], _PARAGRAPH) for n in ("summary", "description") if notes.get(n)),
+            facts=tuple(facts),
+            labels_title=self.say("labels"),
+            labels=tuple((name, self.cut(_line(value), _VALUE)) for name, value in labels),
+            evidence_title=self.say("evidence", tenant=alert.identity.tenant),
+            evidence=tuple(self.event(row) for row in evidence),
+            links=tuple(links),
+            left_out=self.say("left_out"),
+        )
+
+    def event(self, row: MonitorEvent) -> str:
+        words = (_iso(row.occurred_at), row.level, row.task, row.failure_type)
+        return f"{' '.join(word for word in words if word)}: {self.cut(_line(_said(row)), _VALUE)}"
+
+
+def _said(row: MonitorEvent) -> str:
+    """Return the beginning of an event's message, as `evidence.py` read it."""
+    return str(row.said if hasattr(row, "said") else row.message)
+
+
+def _event(row: MonitorEvent) -> dict[str, Any]:
+    return {
+        "occurred_at": _iso(row.occurred_at),
+        "event_type": row.event_type,
+        "level": row.level,
+        "task": row.task,
+        "failure_type": row.failure_type,
+        "source": row.source,
+        "message": _said(row),
+    }
+
+
+def _text(parts: Parts) -> str:
+    lines = [parts.heading, ""]
+    for paragraph in parts.paragraphs:
+        lines += [paragraph, ""]
+    width = max((len(name) for name, _ in parts.facts), default=0)
+    lines += [f"{name}:{' ' * (2 + width - len(name))}{value}" for name, value in parts.facts]
+    if parts.labels_title:
+        lines += ["", f"{parts.labels_title}:"] + [f"  {name} = {value}" for name, value in parts.labels]
+    if parts.evidence:
+        lines += ["", f"{parts.evidence_title}:"] + [f"  {event}" for event in parts.evidence]
+    if lines[-1]:
+        lines.append("")
+    lines += [f"{name}: {url}" for name, url in parts.links]
     return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from alert_bridge.episodes import Change, Identity
 from alert_bridge.payload import AlertWord
 from userdb.matchers import Matcher, wants
+from userdb.quiet_hours import QuietHours
 
 # a webhook that comes a little early must not cost a whole further interval of Alertmanager's
 _EARLY = timedelta(seconds=60)
@@ -24,9 +25,18 @@ class Destination:
     matchers: tuple[Matcher, ...] = ()
     send_resolved: bool = True
     repeat_after: timedelta | None = None
+    tenants: frozenset[str] = frozenset()
+    """Empty: the alerts of all."""
+    quiet: QuietHours | None = None
 
     def wants(self, labels: Mapping[str, str]) -> bool:
+        if self.tenants and labels.get("tenant", "").strip() not in self.tenants:
+            return False
         return wants(self.matchers, labels)
+
+    def due(self, now: datetime, labels: Mapping[str, str]) -> datetime | None:
+        """Return when what is owed now may be sent, None for at once."""
+        return self.quiet.until(now, labels) if self.quiet else None
 
 
 @dataclass(slots=True)
@@ -54,6 +64,8 @@ class Owed:
     number: int
     kind: str
     ordinal: int
+    due_at: datetime | None = None
+    """The end of the channel's quiet hours; None: at once."""
     void: bool = False
 
 
@@ -122,7 +134,8 @@ class Ledger:
         setattr(held, kind, ordinal)
         if kind != "resolved":
             held.valid, held.waiting, held.last_told = True, True, self.now
-        self.owed.append(Owed(self._key(number, channel, kind, ordinal), channel.id, number, kind, ordinal))
+        key, due_at = self._key(number, channel, kind, ordinal), channel.due(self.now, self.identity.labels)
+        self.owed.append(Owed(key, channel.id, number, kind, ordinal, due_at))
 
     def _key(self, number: int, channel: Destination, kind: str, ordinal: int) -> str:
         """Return the same key whoever makes it. The start tells an identity from one of the same fingerprint before it."""

@@ -11,23 +11,20 @@ import random
 import socket
 import threading
 import time
-import traceback
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from prometheus_client import Counter, Gauge, Histogram
 
-from alert_bridge import claims, message
-from alert_bridge.channels import KINDS
-from alert_bridge.channels.base import REASONS, DeliveryError, PermanentError, Receipt, TemporaryError, shown
+from alert_bridge import claims, delivery, evidence, message
+from alert_bridge.channels.base import REASONS, DeliveryError, Receipt, TemporaryError
 from alert_bridge.claims import Claim, Recorded, Start
 from alert_bridge.retry import pause
 from userdb import health
-from userdb.models import Channel
+from userdb.models import Channel, MonitorEvent
 from userdb.router import alias
-from userdb.secrets import SecretKeyError
 from userdb.transactions import UserdbAway
 
 log = logging.getLogger(__name__)
@@ -140,12 +137,14 @@ class Relay:
         return tries
 
     def _try(self, channel: Channel, claim: Claim) -> int:
+        # read first: between the claim's renewal and the send userdb is asked for nothing
+        behind = evidence.of(claim.notification)
         start = claims.start(claim, self.name)
         if start is None:
             return 0
         began = time.monotonic()
         try:
-            result: Receipt | DeliveryError = send(start)
+            result: Receipt | DeliveryError = send(start, behind)
         except DeliveryError as error:
             result = error
         milliseconds = int((time.monotonic() - began) * 1000)
@@ -196,29 +195,8 @@ class Relay:
         )
 
 
-def send(start: Start) -> Receipt:
-    """Send one message through its channel; raise DeliveryError with nothing secret in it, and nothing else."""
-    channel = start.notification.channel
-    kind = KINDS[channel.kind]
-    try:
-        given = {s.name: s.default for s in kind.settings} | channel.config | channel.secrets
-    except SecretKeyError as error:
-        raise TemporaryError("secret_key", str(error)) from error
-    values = {name: str(value) for name, value in given.items()}
-    try:
-        kind.check(values)
-    except ValueError as error:
-        raise PermanentError("misconfigured", shown(str(error), values, kind.settings)) from None
-    try:
-        receipt = kind.send(values, message.write(start.notification, start.firing_was_told))
-    except DeliveryError as error:
-        answer = shown(error.answer, values, kind.settings)
-        raise type(error)(error.reason, answer, error.status, error.retry_after) from None
-    except Exception as error:  # noqa: BLE001  (said in the log, kept as the try's result)
-        # a defect of ours must not be tried every few seconds for ever: it counts as a failed try. The error's own text
-        # may hold a secret, its kind and place do not
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        text = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
-        log.error("a message could not be made or sent", extra={"channel": channel.name, "error": text})
-        raise TemporaryError("internal", text) from None
-    return Receipt(receipt.status, shown(receipt.answer, values, kind.settings))
+def send(start: Start, behind: Sequence[MonitorEvent] = ()) -> Receipt:
+    """Send one message, with the events behind it, through its channel; raise DeliveryError without a secret, nothing else."""
+    return delivery.deliver(
+        start.notification.channel, lambda: message.write(start.notification, start.firing_was_told, behind)
+    )

@@ -124,9 +124,12 @@ NOTIFICATIONS = Statement(
         "state": KEY,
         "reason": KEY,
         "cause_at": TIME,
+        "due_at": TIME,
     },
-    f"""INSERT INTO {_NOTIFICATION} (`key`, channel_id, identity_id, alert_id, kind, ordinal, state, reason, cause_at)
-        SELECT j.`key`, j.channel_id, j.identity_id, a.id, j.kind, j.ordinal, j.state, j.reason, j.cause_at
+    f"""INSERT INTO {_NOTIFICATION}
+            (`key`, channel_id, identity_id, alert_id, kind, ordinal, state, reason, cause_at, due_at)
+        SELECT j.`key`, j.channel_id, j.identity_id, a.id, j.kind, j.ordinal, j.state, j.reason, j.cause_at,
+               COALESCE(j.due_at, NOW())
         FROM ROWS JOIN {_ALERT} a ON a.identity_id = j.identity_id AND a.number = j.number
         ORDER BY j.place""",
 )

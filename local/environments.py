@@ -21,6 +21,7 @@ def of_django(ports: Ports) -> dict[str, str]:
         "BRIDGE_URL": url(ports.bridge),
         "PROMETHEUS_URL": url(ports.prometheus),
         "ALERTMANAGER_URL": url(ports.alertmanager),
+        "CHANNEL_ALLOWED_NETWORKS": env_text("CHANNEL_ALLOWED_NETWORKS", "127.0.0.0/8"),  # the inbox
     }
 
 

@@ -27,6 +27,7 @@ from alert_bridge.channels.base import (
     send_deadline,
 )
 from alert_bridge.channels.deadline import Deadline
+from alert_bridge.channels.page import page
 
 _SECURITY = ("starttls", "tls", "none")
 _READ = 5.0
@@ -73,11 +74,17 @@ def check(values: Mapping[str, str]) -> None:
                 raise ValueError(f"{name}: {text!r} has no domain")
 
 
+def _message_id(key: str, domain: str) -> str:
+    return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{domain}>"
+
+
 def compose(values: Mapping[str, str], message: Message) -> EmailMessage:
     """Return the e-mail; raises nothing for values that `check` has passed."""
     mail = EmailMessage(policy=SMTP_POLICY)
     domain = values["sender"].rpartition("@")[2]
-    mail["Message-ID"] = f"<{hashlib.sha256(message.key.encode()).hexdigest()[:40]}@{domain}>"
+    mail["Message-ID"] = _message_id(message.key, domain)
+    if message.thread not in ("", message.key):  # one conversation an episode (RFC 5322, 3.6.4)
+        mail["In-Reply-To"] = mail["References"] = _message_id(message.thread, domain)
     mail["Date"] = format_datetime(message.written_at)
     mail["From"] = values["sender"]
     mail["To"] = ", ".join(_addresses(values["recipients"]))
@@ -85,6 +92,9 @@ def compose(values: Mapping[str, str], message: Message) -> EmailMessage:
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answer by a robot
     mail["X-Mission-Idempotency-Key"] = message.key
     mail.set_content(message.text, cte="quoted-printable")
+    mail.add_alternative(page(message.parts), subtype="html", cte="quoted-printable")
+    # a boundary of its own making, so that every try is the same to the byte
+    mail.set_boundary(f"=_{hashlib.sha256(message.key.encode()).hexdigest()[:40]}")
     return mail
 
 

@@ -4,31 +4,48 @@ Temporary are 408, 425, 429 and 5xx (RFC 9110, RFC 6585), all else that is no 2x
 """
 
 import logging
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import LocationParseError
+from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NewConnectionError
 
+from alert_bridge.channels.addresses import checked as addresses_of
 from alert_bridge.channels.base import PermanentError, Receipt, TemporaryError, send_deadline
 from alert_bridge.channels.deadline import Deadline
+from runtime.settings import Secret
 
 logging.getLogger("urllib3").setLevel(logging.INFO)  # its debug lines hold whole paths, which are secrets of channels
 
+PROXY = Secret("CHANNEL_PROXY")
 _CONNECT, _READ = 3.0, 5.0
 _ANSWER_BYTES = 4096
 _TEMPORARY = {408: "timeout", 425: "rate_limited", 429: "rate_limited"}
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server said to a POST."""
+
+    status: int
+    text: str
+    """The beginning of the body."""
+    retry_after: float | None
+    """Seconds, when it says so."""
+
+
 class _Adapter(HTTPAdapter):
-    """Shows each connection to the deadline as soon as it is made, before TLS."""
+    """Connects to checked addresses alone, and shows each connection to the deadline as soon as it is made, before TLS."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
@@ -36,18 +53,40 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._deadline)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._deadline, _connect_checked)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _pools(self._deadline)
+        manager.pool_classes_by_scheme = _pools(self._deadline, _connect)
         return manager
 
 
-def _pools(deadline: Deadline) -> dict[str, Any]:
+def _connect(connection: Any, connect: Callable[[Any], socket.socket]) -> socket.socket:
+    """Connect to the proxy, wherever it is: whoever set CHANNEL_PROXY chose it, and it decides what may be reached."""
+    return connect(connection)
+
+
+def _connect_checked(connection: Any, connect: Callable[[Any], socket.socket]) -> socket.socket:
+    """Connect to the first of the host's checked addresses that answers; TLS verifies the name all the same."""
+    name = connection._dns_host
+    addresses = addresses_of(name, connection.port)
+    try:
+        for address in addresses[:-1]:
+            connection._dns_host = address
+            with suppress(
+                NewConnectionError, ConnectTimeoutError
+            ):  # the next one may answer, the last one's error counts
+                return connect(connection)
+        connection._dns_host = addresses[-1]
+        return connect(connection)
+    finally:
+        connection._dns_host = name
+
+
+def _pools(deadline: Deadline, how: Callable[[Any, Callable[[Any], socket.socket]], socket.socket]) -> dict[str, Any]:
     def watched(connection: type[Any], pool: type[Any]) -> type[Any]:
         def _new_conn(self: Any) -> socket.socket:
-            made: socket.socket = connection._new_conn(self)
+            made = how(self, connection._new_conn)
             deadline.watch(made)
             return made
 
@@ -74,9 +113,24 @@ def _retry_after(value: str | None) -> float | None:
 
 def post(url: str, body: bytes, headers: Mapping[str, str], deadline: float | None = None) -> Receipt:
     """POST once; return the Receipt of a 2xx, raise PermanentError or TemporaryError. No text of it holds the URL."""
+    return judge(exchange(url, body, headers, deadline))
+
+
+def _session() -> requests.Session:
+    """Return a session that the environment's proxies and .netrc mean nothing to: a proxy would look names up unchecked."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+    for proxy in PROXY.values()[:1]:
+        session.proxies = {"http": proxy, "https": proxy}
+    return session
+
+
+def exchange(url: str, body: bytes, headers: Mapping[str, str], deadline: float | None = None) -> Reply:
+    """POST once and return what was said, whatever the status; raise DeliveryError when nothing was. No URL in its text."""
     deadline = deadline or send_deadline()
     limits = (min(_CONNECT, deadline), min(_READ, deadline))
-    with Deadline(deadline) as watch, requests.Session() as session:
+    with Deadline(deadline) as watch, _session() as session:
         session.mount("http://", _Adapter(watch))
         session.mount("https://", _Adapter(watch))
         try:
@@ -98,7 +152,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], deadline: float | No
             raise TemporaryError("connection", "no connection: " + _why(error)) from None
         except (LocationParseError, UnicodeError):  # a host that IDNA can't write; the text would hold the URL
             raise PermanentError("misconfigured", "the URL's host is no name") from None
-    return _judge(response, answer)
+    return Reply(response.status_code, answer, _retry_after(response.headers.get("Retry-After")))
 
 
 def _read(response: requests.Response) -> str:
@@ -120,11 +174,21 @@ def _why(error: BaseException) -> str:
     return f"{type(error).__name__} {getattr(error, 'strerror', '') or ''}".strip()
 
 
-def _judge(response: requests.Response, answer: str) -> Receipt:
-    code = response.status_code
+def judge(reply: Reply) -> Receipt:
+    """Return the Receipt of a 2xx; raise what every other status means."""
+    code = reply.status
     if 200 <= code < 300:
-        return Receipt(str(code), answer)
+        return Receipt(str(code), reply.text)
     if code in _TEMPORARY or code >= 500:
-        wait = _retry_after(response.headers.get("Retry-After"))
-        raise TemporaryError(_TEMPORARY.get(code, "server_error"), answer, str(code), wait)
-    raise PermanentError("redirected" if 300 <= code < 400 else "rejected", answer, str(code))
+        raise TemporaryError(_TEMPORARY.get(code, "server_error"), reply.text, str(code), reply.retry_after)
+    raise PermanentError("redirected" if 300 <= code < 400 else "rejected", reply.text, str(code))
+
+
+def check_url(name: str, url: str) -> None:
+    """Raise ValueError, which names the setting, when a URL is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{name}: write http://host/path or https://host/path")

@@ -9,7 +9,6 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from alert_bridge.channels import http
 from alert_bridge.channels.base import ChannelKind, Message, Receipt, Setting
@@ -27,12 +26,7 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 def check(values: Mapping[str, str]) -> None:
     """Raise ValueError when the URL is none."""
-    try:
-        parts = urlsplit(values["url"])
-    except ValueError as error:
-        raise ValueError(f"url: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("url: write http://host/path or https://host/path")
+    http.check_url("url", values["url"])
 
 
 def send(values: Mapping[str, str], message: Message) -> Receipt:

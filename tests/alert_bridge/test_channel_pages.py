@@ -13,7 +13,9 @@ ADD = "/admin/userdb/channel/add/"
 HOOK = {
     "name": "hook",
     "enabled": "on",
+    "language": "en",
     "matchers": "",
+    "quiet_zone": "UTC",
     "setting_url": "https://hooks.example.org/x",
     "setting_secret": "s3cret",
 }
@@ -64,7 +66,8 @@ def test_a_changed_secret_is_audited_by_its_name_alone(hook: Channel, admin_clie
 
 def test_an_optional_secret_can_be_forgotten(admin_client: Client) -> None:
     mail: dict[str, Any] = {
-        "name": "mail", "enabled": "on", "setting_host": "smtp.example.org", "setting_port": "587",
+        "name": "mail", "enabled": "on", "language": "en", "quiet_zone": "UTC",
+        "setting_host": "smtp.example.org", "setting_port": "587",
         "setting_security": "tls", "setting_username": "u", "setting_password": "p4ss",
         "setting_sender": "mm@example.org", "setting_recipients": "ops@example.org",
     }  # fmt: skip

@@ -4,25 +4,20 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alert_bridge.channels import email
-from alert_bridge.channels.base import DeliveryError, Message, PermanentError, TemporaryError
+from alert_bridge.channels.base import DeliveryError, PermanentError, TemporaryError
+from tests.alert_bridge.messages import KEY, a_message, parts
 from tests.alert_bridge.receivers import Mailbox, certificate, mailbox
 from tests.mariadb import free_port
 
-MESSAGE = Message(
-    key="a1.1.1764000000000.7.firing.1",
-    kind="firing",
+MESSAGE = a_message(
     title="[FIRING] SimulationFailing (alpha): 潮流计算 does not\nconverge",
     text="Größe: 5 ≥ 3\n" + "x" * 2000 + "\n.\nend\n",
-    url="http://bridge/admin/userdb/alert/1/change/",
-    document={},
-    written_at=datetime(2026, 11, 24, 10, 0, tzinfo=UTC),
 )
 
 
@@ -37,12 +32,18 @@ def box() -> Iterator[Mailbox]:
         yield made
 
 
+def body(mail: Any, kind: str) -> str:
+    (part,) = (part for part in mail.walk() if part.get_content_type() == kind)
+    text: str = part.get_payload(decode=True).decode().replace("\r\n", "\n")
+    return text
+
+
 def test_a_message_is_accepted_whole_by_all_recipients(box: Mailbox) -> None:
     receipt = email.send(values(box.port), MESSAGE)
     mail: Any = box.mails[0]
     assert (receipt.status, receipt.answer) == ("250", "accepted")
     assert box.recipients == ["ops@example.org", "night@example.org"]
-    assert mail.get_payload(decode=True).decode().replace("\r\n", "\n") == MESSAGE.text
+    assert body(mail, "text/plain") == MESSAGE.text
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["X-Mission-Idempotency-Key"] == MESSAGE.key
 
@@ -62,6 +63,44 @@ def test_every_try_carries_the_same_message_id_and_date(box: Mailbox) -> None:
     assert first["Message-ID"] == second["Message-ID"]
     assert first["Message-ID"].endswith("@example.org>")
     assert first["Date"] == second["Date"] == "Tue, 24 Nov 2026 10:00:00 +0000"
+
+
+def test_every_try_is_the_same_to_the_byte() -> None:
+    assert email.compose(values(25), MESSAGE).as_bytes() == email.compose(values(25), MESSAGE).as_bytes()
+
+
+def test_later_messages_of_an_episode_answer_its_first_one(box: Mailbox) -> None:
+    email.send(values(box.port), MESSAGE)
+    email.send(values(box.port), a_message(key="a1.1.1764000000000.7.resolved.1", thread=KEY))
+    first, end = box.mails
+    assert first["In-Reply-To"] is None
+    assert end["In-Reply-To"] == end["References"] == first["Message-ID"] != end["Message-ID"]
+
+
+def test_a_message_of_no_episode_answers_nothing(box: Mailbox) -> None:
+    email.send(values(box.port), a_message(key="test.1", thread=""))
+    assert box.mails[0]["References"] is None
+
+
+def test_the_html_part_says_the_same_with_links(box: Mailbox) -> None:
+    email.send(values(box.port), MESSAGE)
+    html = body(box.mails[0], "text/html")
+    assert '<a href="http://bridge/admin/userdb/alert/1/change/">Who was told, and when</a>' in html
+    for text in ("FIRING: SimulationFailing (alpha)", "潮流计算 does not converge", "after 30 iterations", "tenant"):
+        assert text in html
+
+
+def test_nothing_of_an_alert_or_a_tenant_becomes_html(box: Mailbox) -> None:
+    odd = '<img src="http://evil/x">&'
+    hostile = parts(
+        heading=odd, paragraphs=(odd,), facts=((odd, odd),), labels=((odd, odd),), evidence=(odd,),
+        evidence_title=odd, labels_title=odd, links=((odd, "javascript:alert(1)"), (odd, 'http://x/"onclick="x')),
+    )  # fmt: skip
+    email.send(values(box.port), a_message(parts=hostile))
+    html = body(box.mails[0], "text/html")
+    assert "<img" not in html
+    assert 'href="javascript' not in html
+    assert '"onclick' not in html
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def test_the_document_holds_everything_for_machines(post: Post, mail: Channel) -
         "labels": {"alertname": "SimulationFailing", "tenant": "alpha", "severity": "error"},
         "annotations": {"summary": "it fails"}, "starts_at": "2026-11-24T10:00:00.000Z",
         "ends_at": "2026-11-24T10:01:00.000Z", "generator_url": "http://prometheus/graph", "alert_url": "", "caused_at": "",
+        "evidence": [],
     }  # fmt: skip
 
 

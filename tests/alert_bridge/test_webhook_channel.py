@@ -15,20 +15,13 @@ from typing import Any
 import pytest
 
 from alert_bridge.channels import webhook
-from alert_bridge.channels.base import DeliveryError, Message, PermanentError, TemporaryError
+from alert_bridge.channels.base import DeliveryError, PermanentError, TemporaryError
 from alert_bridge.channels.http import post
+from tests.alert_bridge.messages import a_message
 from tests.alert_bridge.receivers import Answer, Receiver, certificate, dribble, receiver, status
 from tests.mariadb import free_port
 
-MESSAGE = Message(
-    key="a1.1.1764000000000.7.firing.1",
-    kind="firing",
-    title="[FIRING] SimulationFailing",
-    text="潮流计算",
-    url="http://bridge/admin/userdb/alert/1/change/",
-    document={"version": "1", "title": "潮流计算 does not converge"},
-    written_at=datetime(2026, 11, 24, 10, 0, tzinfo=UTC),
-)
+MESSAGE = a_message()
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "channels.md"
 
 

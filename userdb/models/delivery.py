@@ -9,6 +9,7 @@ from userdb import secrets
 from userdb.fields import AsciiKeyField, KeyField, UtcNowField
 from userdb.matchers import validate_matchers
 from userdb.models.alerts import Alert, AlertIdentity, one_of
+from userdb.quiet_hours import validate_zone
 
 
 class Channel(models.Model):
@@ -17,6 +18,15 @@ class Channel(models.Model):
     class Kind(models.TextChoices):
         EMAIL = "email", "E-mail"
         WEBHOOK = "webhook", "Webhook"
+        DINGTALK = "dingtalk", "DingTalk"
+        FEISHU = "feishu", "Feishu / Lark"
+        WECOM = "wecom", "WeCom"
+        SLACK = "slack", "Slack"
+        APPRISE = "apprise", "Other (Apprise)"
+
+    class Language(models.TextChoices):
+        ENGLISH = "en", "English"
+        CHINESE = "zh", "中文"
 
     name = KeyField(max_length=100, unique=True)
     kind = KeyField(max_length=16, choices=Kind.choices)
@@ -25,12 +35,16 @@ class Channel(models.Model):
     secret_token = models.TextField(
         blank=True, editable=False, db_default="", help_text="Encrypted with USERDB_SECRET_KEYS."
     )
+    language = KeyField(
+        max_length=8, choices=Language.choices, default=Language.ENGLISH, db_default="en", help_text="Of its messages."
+    )
     matchers = models.TextField(
         blank=True,
         validators=[validate_matchers],
         help_text="Which alerts it wants: matchers as Alertmanager writes them, one a line, all must hold "
         '(<code>severity=~"error|critical"</code>). Empty: every alert but Watchdog.',
     )
+    tenants = models.JSONField(default=list, blank=True, help_text="Names of tenants. Empty: the alerts of all.")
     send_resolved = models.BooleanField(default=True, db_default=True)
     resolved_without_firing = models.BooleanField(
         default=True,
@@ -43,12 +57,37 @@ class Channel(models.Model):
         default=timedelta(hours=4),
         help_text="Tell again while it fires, after this time (hh:mm:ss). Empty: never.",
     )
+    quiet_start = models.TimeField(
+        null=True, blank=True, help_text="What is owed from this time of the day on waits. Empty: no quiet hours."
+    )
+    quiet_end = models.TimeField(null=True, blank=True, help_text="Until this time, the next day's when it is earlier.")
+    quiet_zone = KeyField(
+        max_length=64,
+        default="UTC",
+        db_default="UTC",
+        validators=[validate_zone],
+        help_text="Whose clock: Asia/Shanghai.",
+    )
+    quiet_critical = models.BooleanField(
+        default=True, db_default=True, help_text="What is critical is told in quiet hours too."
+    )
     created_at = UtcNowField()
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering = ["name"]
-        constraints = [one_of("kind", ["email", "webhook"], "channel_kind")]
+        permissions = [("send_test_channel", "Can send a test through a channel")]
+        constraints = [
+            one_of("kind", ["email", "webhook", "dingtalk", "feishu", "wecom", "slack", "apprise"], "channel_kind"),
+            one_of("language", ["en", "zh"], "channel_language"),
+            models.CheckConstraint(
+                condition=models.Q(quiet_start=None, quiet_end=None)
+                | models.Q(quiet_start__isnull=False, quiet_end__isnull=False)
+                & ~models.Q(quiet_start=models.F("quiet_end")),
+                name="channel_quiet_hours_whole",
+                violation_error_message="Quiet hours have a start and an end, and these differ.",
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.name)
