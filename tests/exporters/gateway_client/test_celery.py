@@ -8,6 +8,8 @@ import pytest
 
 from tests.exporters.gateway_client.client import ROOT, Client, until
 
+pytestmark = pytest.mark.processes
+
 pytest.importorskip("celery")
 
 HOOKUP = ROOT / "docs" / "gateway-client.md"

@@ -11,6 +11,8 @@ import pytest
 from exporters.gateway_client.cgroup import oom_kills
 from tests.exporters.gateway_client.client import COMMAND, ROOT, Client, until
 
+pytestmark = pytest.mark.processes
+
 EVENTS = "low 0\nhigh 0\nmax 12\noom 2\noom_kill {count}\noom_group_kill 0\n"
 CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill {count}\n"
 

@@ -7,6 +7,8 @@ import pytest
 from exporters.gateway_client.spool import Spool
 from tests.exporters.gateway_client.client import ROOT, Client, counts
 
+pytestmark = pytest.mark.processes
+
 FEEDER = [sys.executable, str(ROOT / "examples" / "opendss" / "feeder.py")]
 SCRIPT = "from dss import DSS; DSS.AllowForms = False\nfor c in {commands!r}: DSS.Text.Command = c"
 

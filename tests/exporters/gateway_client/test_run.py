@@ -14,6 +14,8 @@ from exporters.gateway_client.spool import Spool
 from exporters.gateway_client.streams import WINDOW, Tail
 from tests.exporters.gateway_client.client import COMMAND, ROOT, Client, counts, until
 
+pytestmark = pytest.mark.processes
+
 
 def is_alive(pid: int) -> bool:
     try:

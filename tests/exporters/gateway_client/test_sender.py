@@ -20,6 +20,8 @@ from tests.exporters.gateway_client.client import COMMAND, ROOT, Client, tally, 
 from tests.exporters.gateway_client.gateway import Reply, Request, ScriptedGateway, accepted
 from tests.mariadb import free_port
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedGateway]:

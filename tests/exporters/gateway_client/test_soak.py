@@ -17,6 +17,8 @@ from tests.exporters.gateway_client.client import ROOT, Client, counts, until
 from tests.exporters.gateway_client.test_opendss import FEEDER
 from tests.mariadb import free_port
 
+pytestmark = pytest.mark.processes
+
 RUNS, SHELLS = 16, 4
 
 

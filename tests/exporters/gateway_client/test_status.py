@@ -3,11 +3,15 @@
 import json
 import subprocess
 
+import pytest
+
 from exporters.gateway_client.spool import Spool
 from tests.exporters.gateway_client.client import Client, until
 from tests.exporters.gateway_client.gateway import Reply, ScriptedGateway
 from tests.exporters.gateway_client.test_sender import fill, gateway  # noqa: F401  (a fixture)
 from tests.mariadb import free_port
+
+pytestmark = pytest.mark.processes
 
 
 def test_status_says_what_waits_and_why(client: Client, gateway: ScriptedGateway) -> None:  # noqa: F811

@@ -17,6 +17,8 @@ import pytest
 
 from tests.exporters.gateway_client.client import COMMAND, ROOT, Client
 
+pytestmark = pytest.mark.processes
+
 
 class Terminal:
     """A shell-like session on a pseudo-terminal: our end sees what a person would."""

@@ -17,6 +17,8 @@ from exporters.gateway_client.spool import Spool
 from tests.exporters.gateway_client.gateway import ScriptedGateway
 from tests.exporters.gateway_client.test_sender import fill
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:

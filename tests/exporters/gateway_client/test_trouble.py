@@ -12,6 +12,8 @@ from exporters.gateway_client.spool import Spool, Started
 from tests.exporters.gateway_client.client import COMMAND, ROOT, Client, counts, tally
 from tests.exporters.gateway_client.test_spool import event
 
+pytestmark = pytest.mark.processes
+
 
 def test_a_folder_that_can_not_be_written_costs_the_simulation_nothing(client: Client, folder: Path) -> None:
     folder.write_text("in the way")
