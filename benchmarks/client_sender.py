@@ -81,6 +81,8 @@ def main() -> None:
         env = {
             **os.environ, "USERDB_URL": server.url, "DJANGO_SECRET_KEY": "x" * 60,
             "USERDB_SECRET_KEYS": Fernet.generate_key().decode(),
+            "REPORTS_EVENTS_PER_SECOND": "1000000000", "REPORTS_BYTES_PER_SECOND": "1000000000000",
+            "REPORTS_REQUESTS_PER_SECOND": "1000000",
         }  # fmt: skip
         web, metrics = free_port(), free_port()
         server.start()
