@@ -21,6 +21,7 @@ from tests.mariadb import free_port
 from userdb import tokens
 from userdb.models import Alert, Channel, DeliveryAttempt, MonitorEvent, Notification, Tenant
 
+FAST = {"REPORTS_REQUESTS_PER_SECOND": "100000", "REPORTS_EVENTS_PER_SECOND": "1000000"}
 SECONDS = float(os.environ.get("WRITERS_SECONDS", "20"))
 
 pytestmark = [
@@ -98,7 +99,7 @@ def test_all_write_at_once_and_nobody_is_refused(vendor: str, tmp_path: Path) ->
         receiver() as server,
         web(tmp_path) as (_, site, site_metrics),
         relay(tmp_path) as (_, relay_metrics),
-        running("route-management", "web", *flags, env=environment(), folder=tmp_path, ready=f"{gateway}/"),
+        running("route-management", "web", *flags, env=environment() | FAST, folder=tmp_path, ready=f"{gateway}/"),
     ):
         for name in ("hook", "second"):
             channel = Channel(name=name, kind="webhook")
