@@ -109,7 +109,7 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .4rem .6rem; }
 tr + tr td { border-top: 1px solid #ddd; } td.time { white-space: nowrap; color: #666; }
-pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; white-space: pre-wrap; } .bad { color: #b00; }
+pre { background: #f6f6f6; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; } .bad { color: #b00; }
 """
 
 

@@ -36,7 +36,7 @@ class AttemptInline(HistoryInline):
 
 @admin.register(Notification)
 class NotificationAdmin(HistoryAdmin):
-    list_display = ("id", "created_at", "channel", "kind", "identity", "status", "attempts", "delivered_at")
+    list_display = ("id", "kind", "identity", "channel", "status", "attempts", "created_at")
     list_filter = ("state", "kind", "channel", "created_at")
     list_select_related = ("channel", "identity")
     search_fields = (

@@ -6,6 +6,7 @@ Neither counts a big table: the paginator stops at a bound, and Django's own ful
 from __future__ import annotations  # ModelForm takes its type argument only for the type check
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -14,6 +15,7 @@ from django.db import transaction
 from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -36,7 +38,11 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
 def ago(moment: Any) -> str:
     """Return `3 minutes ago`, "" without a time."""
-    return f"{timesince(moment, depth=1)} ago" if moment else ""
+    if not moment:
+        return ""
+    if timezone.now() - moment < timedelta(minutes=1):
+        return "less than a minute ago"
+    return f"{timesince(moment, depth=1)} ago"
 
 
 def listing(pairs: Mapping[str, Any]) -> SafeString:
