@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet
 
-from tests.mariadb import free_port
+from tests.mariadb import MariaDB, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 PROGRAM = [sys.executable, "-c", "from exporters.route_management.cli import main; main()"]
@@ -42,6 +42,16 @@ def run(url: str, *arguments: str, **changes: str) -> "subprocess.CompletedProce
     return subprocess.run(
         [*PROGRAM, *arguments], env=env, cwd="/", capture_output=True, text=True, timeout=50, check=False
     )
+
+
+def rows_of(server: MariaDB, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Return what a statement finds in a MariaDB server's userdb."""
+    import MySQLdb
+
+    with closing(MySQLdb.connect(host="127.0.0.1", port=server.port, user="root", database="userdb")) as connection:
+        cursor = connection.cursor()
+        cursor.execute(sql, parameters or None)
+        return list(cursor.fetchall())
 
 
 Answer = tuple[int, dict[str, str], str]
