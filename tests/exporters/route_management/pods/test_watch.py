@@ -126,7 +126,7 @@ def test_a_watch_asks_for_bookmarks_and_a_random_end(server: ApiServer, follower
         server.end_watches()
         thread.join(5)
     asked = server.asked("watch")
-    assert {query["allowWatchBookmarks"] for query in asked} == {"True"}
+    assert {query["allowWatchBookmarks"].lower() for query in asked} == {"true"}
     ends = [int(query["timeoutSeconds"]) for query in asked]
     assert all(300 <= end <= 600 for end in ends)
     assert len(set(ends)) > 1
