@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from prometheus_client import Counter, Gauge, Histogram
@@ -46,7 +47,7 @@ NOTIFICATIONS = Counter(
 )
 DELAY = Histogram(
     "mission_notification_delay_seconds",
-    "From the webhook's receipt to the destination's acceptance.",
+    "From the webhook's receipt to the destination's acceptance, quiet hours left out.",
     ["channel"],
     buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
 )
@@ -174,7 +175,7 @@ class Relay:
         seat = self._seat(channel)
         seat.failures, seat.rests_until = 0, 0.0
         NOTIFICATIONS.labels(channel.name, "delivered", "").inc()
-        delay = (recorded.at - start.notification.cause_at).total_seconds()
+        delay = (recorded.at - start.notification.cause_at - _quiet(start)).total_seconds()
         DELAY.labels(channel.name).observe(max(0.0, delay))
         fields = {"channel": channel.name, "notification": start.notification.pk, "kind": start.notification.kind}
         log.info(
@@ -193,6 +194,12 @@ class Relay:
             "notification not delivered",
             extra={**fields, "status": error.status, "state": recorded.state or "claim lost"},
         )
+
+
+def _quiet(start: Start) -> timedelta:
+    """Return how long a message waited for its channel's quiet hours to end; known at the first try, which they put off."""
+    row = start.notification
+    return row.due_at - row.created_at if start.attempt == 1 else timedelta(0)
 
 
 def send(start: Start, behind: Sequence[MonitorEvent] = ()) -> Receipt:

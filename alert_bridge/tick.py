@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
-from django.db.models import Count, F, Min, Q
+from django.db.models import Case, Count, F, Min, Q, When
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -185,7 +185,8 @@ def _outbox(now: datetime) -> dict[str, tuple[int, float, int]]:
     rows = Notification.objects.filter(waiting | Q(state=Notification.State.DEAD)).order_by().values("channel__name")
     counted = rows.annotate(
         waiting=Count("pk", filter=waiting),
-        oldest=Min("created_at", filter=waiting),
+        # what waits for the end of quiet hours is not late before they end
+        oldest=Min(Case(When(attempts=0, then="due_at"), default="created_at"), filter=waiting),
         dead=Count("pk", filter=Q(state=Notification.State.DEAD)),
     )
     for row in counted:

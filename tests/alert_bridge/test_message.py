@@ -1,6 +1,7 @@
 """What people and machines are told: readable for odd data too, bounded for people, whole for machines."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from alert_bridge import claims, message
 from alert_bridge.channels.base import Message
 from alert_bridge.channels.email import compose
+from alert_bridge.phrases import PHRASES
 from tests.alert_bridge.conftest import Post
 from tests.alert_bridge.words import firing, resolved
 from userdb.models import Channel, Notification
@@ -135,3 +137,26 @@ def test_the_date_and_the_key_are_the_same_at_every_try(post: Post, mail: Channe
     first = newest(post, firing())
     claims.take(mail.pk)
     assert newest(post) == first
+
+
+def test_each_language_says_everything() -> None:
+    first, *others = PHRASES.values()
+    fields = {name: sorted(set(re.findall(r"{(\w+)}", text))) for name, text in first.items()}
+    for other in others:
+        assert {name: sorted(set(re.findall(r"{(\w+)}", text))) for name, text in other.items()} == fields
+    assert set(PHRASES) == set(Channel.Language.values)
+
+
+def test_a_chinese_channel_is_told_in_chinese(post: Post, mail: Channel) -> None:
+    Channel.objects.update(language="zh")
+    told = newest(post, firing(task="flow") | {"annotations": {"summary": "连续失败", "runbook_url": "http://r/x"}})
+    assert told.title == "【告警触发】SimulationFailing(alpha):连续失败"
+    for text in ("告警触发:SimulationFailing(alpha)\n", "开始时间:  2026", "标签:\n", "处理手册: http://r/x"):
+        assert text in told.text
+    assert compose(mail.config, told)["Subject"] == told.title
+
+
+def test_later_messages_of_an_episode_name_its_first_one_and_another_episode_another(post: Post, mail: Channel) -> None:
+    threads = [newest(post, word).thread for word in (firing(), resolved(), firing(), firing(start=100))]
+    keys = list(Notification.objects.order_by("id").values_list("key", flat=True))
+    assert threads == [keys[0], keys[0], keys[0], keys[3]]

@@ -180,7 +180,8 @@ def test_the_outbox_is_counted_for_each_channel(post: Post, mail: Channel) -> No
     rows = list(Notification.objects.order_by("id"))
     for row, state in zip(rows, ["delivered", "dead", "sending", "owed"], strict=False):
         Notification.objects.filter(pk=row.pk).update(state=state)
-    Notification.objects.filter(state="owed").update(created_at=clock.now() - timedelta(seconds=100))
+    earlier = clock.now() - timedelta(seconds=100)
+    Notification.objects.filter(state="owed").update(created_at=earlier, due_at=earlier)
     tick = ticked()
     assert lines(tick, "mission_outbox_pending") == {'{channel="idle"}': 0, '{channel="mail"}': 3}
     assert lines(tick, "mission_outbox_dead") == {'{channel="idle"}': 0, '{channel="mail"}': 1}
