@@ -51,15 +51,17 @@ def parts_of(url: str) -> list[str]:
 def send(values: Mapping[str, str], message: Message, deadline: float | None = None) -> Receipt:
     """Let Apprise send; raise DeliveryError."""
     seconds = deadline or send_deadline()
+    proxy = "".join(http.PROXY.values()[:1])
     order = {
         "url": values["url"],
         "title": message.title,
         "body": message.text,
         "kind": {"resolved": "success", "test": "info"}.get(message.kind, "failure"),
         "networks": [str(network) for network in addresses.allowed_networks()],
+        "proxy": proxy,
     }
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    for proxy in http.PROXY.values()[:1]:
+    if proxy:
         environment |= {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy}
     command = [sys.executable, "-m", "alert_bridge.channels.apprise_process"]
     try:

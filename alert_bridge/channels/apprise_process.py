@@ -7,7 +7,6 @@ Apprise's asks for it: a name that is looked up anew is checked anew.
 import ipaddress
 import json
 import logging
-import os
 import socket
 import sys
 from typing import Any
@@ -51,13 +50,12 @@ class Guard:
         raise Refused(f"{what} is no public address")
 
 
-def _proxies() -> set[str]:
-    """Return the addresses of CHANNEL_PROXY, which the parent passes on: it may be anywhere."""
-    found: set[str] = set()
-    parts = urlsplit(os.environ.get("HTTPS_PROXY", ""))
-    if parts.hostname:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(parts.hostname, parts.port or 80)}
-    return found
+def _addresses(proxy: str) -> set[str]:
+    """Return the addresses of CHANNEL_PROXY: it may be anywhere."""
+    parts = urlsplit(proxy)
+    if not parts.hostname:
+        return set()
+    return {str(entry[4][0]) for entry in socket.getaddrinfo(parts.hostname, parts.port or 80)}
 
 
 class _Log(logging.Handler):
@@ -73,7 +71,7 @@ class _Log(logging.Handler):
 
 def main() -> None:
     order = json.load(sys.stdin)
-    guard = Guard([ipaddress.ip_network(text) for text in order["networks"]], _proxies())
+    guard = Guard([ipaddress.ip_network(text) for text in order["networks"]], _addresses(order["proxy"]))
     sys.addaudithook(guard)
     import apprise
 

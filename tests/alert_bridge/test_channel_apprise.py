@@ -75,6 +75,14 @@ def test_a_proxy_of_the_environment_is_not_used(service: Receiver, monkeypatch: 
         assert (len(service.got), len(proxy.got)) == (1, 0)
 
 
+def test_the_proxy_that_is_set_is_used_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHANNEL_ALLOWED_NETWORKS")
+    with receiver() as proxy:
+        monkeypatch.setenv("CHANNEL_PROXY", f"http://127.0.0.1:{proxy.server_port}")
+        send("json://hooks.example/T0")
+    assert proxy.got[0].path == "http://hooks.example/T0"
+
+
 @pytest.mark.parametrize("wrong", ["", "not a url", "json://a b", "://x", "json:/x"])
 def test_a_url_that_is_none_is_named(wrong: str) -> None:
     with pytest.raises(ValueError, match="url: write one Apprise URL"):
