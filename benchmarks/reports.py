@@ -161,7 +161,7 @@ def main() -> None:
         server = MariaDB(Path(name), free_port())
         env = {
             **os.environ, **NO_LIMITS, "USERDB_URL": server.url, "DJANGO_SECRET_KEY": "x" * 60,
-            "USERDB_SECRET_KEYS": Fernet.generate_key().decode(), "PYTHONPATH": str(ROOT),
+            "USERDB_SECRET_KEYS": Fernet.generate_key().decode(),
         }  # fmt: skip
         server.start()
         try:

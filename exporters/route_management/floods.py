@@ -24,7 +24,7 @@ def kind_of(tenant: str, route: str, reason: str) -> Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Rest:
     """Failures of one kind in one minute (since 1970) beyond those kept in full."""
 
     kind: Kind
@@ -54,12 +54,12 @@ class Floods:
         counts[1] += 1
         return False
 
-    def turn(self, minute: int, told: Callable[[Summary], None]) -> None:
+    def turn(self, minute: int, told: Callable[[Rest], None]) -> None:
         """Begin this minute, if it is another one, after telling the summaries of the one before."""
         if minute == self._minute:
             return
         for kind, (_, count) in self._counts.items():
             if count:
-                told(Summary(kind, self._minute, count))
+                told(Rest(kind, self._minute, count))
         self._minute, self._in_full = minute, 0
         self._counts.clear()

@@ -20,7 +20,7 @@ from django.db import DatabaseError, DataError, IntegrityError, connections
 from prometheus_client import Counter
 
 from exporters.route_management import rows
-from exporters.route_management.floods import Floods, Summary, kind_of
+from exporters.route_management.floods import Floods, Rest, kind_of
 from exporters.route_management.pods.backoff import Backoff
 from exporters.route_management.rollups import Rollups, upsert
 from userdb import health
@@ -106,8 +106,8 @@ class RequestHistory:
         else:
             self._waiting.append(_row(now, tenant, reason, *told()))
 
-    def _summary(self, summary: Summary) -> None:
-        (tenant, route, reason), minute, count = summary.kind, summary.minute, summary.count
+    def _summary(self, rest: Rest) -> None:
+        (tenant, route, reason), minute, count = rest.kind, rest.minute, rest.count
         if len(self._waiting) >= self._room:
             _overflow.inc()
             return

@@ -26,7 +26,10 @@ PROGRAM = [sys.executable, "-c", "from exporters.route_management.cli import mai
 def environment(url: str) -> dict[str, str]:
     """Return a process' environment: this userdb, and nothing of the test run's own settings."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("USERDB_", "DJANGO_", "WEBHOOK_", "REPORTS_"))}
-    return kept | {"USERDB_URL": url, "PYTHONPATH": str(ROOT)}
+    return kept | {
+        "USERDB_URL": url,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
 
 
 def migrate(url: str) -> None:

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,16 @@ def test_the_second_port_says_what_goes_on(web: Web, token: str) -> None:
 def test_counters_of_a_known_tenants_failures_exist_before_any(web: Web) -> None:
     assert web.metric('mission_reports_received_total{result="unavailable",tenant="alpha"}') == "0.0"
     assert web.metric('mission_gateway_request_failures_total{reason="timeout",tenant="alpha"}') == "0.0"
+
+
+@pytest.mark.skipif(find_spec("django_prometheus") is None, reason="pip install django-prometheus")
+def test_statements_are_timed_and_made_up_methods_make_no_series(web: Web, token: str) -> None:
+    web.report(token, event())
+    ask(f"http://127.0.0.1:{web.port}/api/v1/events", method="BREW")
+    assert float(web.metric('django_db_query_duration_seconds_count{alias="default",vendor="sqlite"}')) >= 1
+    exposed = web.port_of_metrics("/metrics")[2]
+    assert "django_http" not in exposed
+    assert "BREW" not in exposed
 
 
 def test_the_tenants_port_has_no_metrics_and_no_pages(web: Web) -> None:
