@@ -1,15 +1,21 @@
 """A request is over when its body is closed, under WSGI and ASGI; how it ended says its outcome."""
 
 import asyncio
+import socket
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from io import BytesIO
+from contextlib import contextmanager
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
+import waitress
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
-from django.core.handlers.wsgi import WSGIHandler
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse, UnreadablePostError
 from django.test import RequestFactory
 from django.urls import path
@@ -193,6 +199,58 @@ def test_a_file_is_timed_where_the_server_has_no_file_wrapper() -> None:
     assert under_way() == 1
     body.close()
     assert under_way() == 0
+
+
+def endless() -> Iterator[bytes]:
+    while True:
+        yield b"x" * 65_536
+
+
+@pytest.mark.parametrize("server", ["waitress", "wsgiref"])
+def test_a_client_that_hangs_up_in_the_midst_of_a_body_is_gone(server: str) -> None:
+    before = failed("client_gone")
+    middleware = RequestMetrics(lambda request: StreamingHttpResponse(endless()))
+    with running(server, lambda environ, start: served(middleware, environ, start)) as port:
+        with socket.create_connection(("127.0.0.1", port), 10) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.")
+            assert under_way() == 1
+        ends = time.monotonic() + 20
+        while failed("client_gone") == before and time.monotonic() < ends:
+            time.sleep(0.01)
+    assert (failed("client_gone"), under_way()) == (before + 1, 0)
+
+
+def served(middleware: RequestMetrics, environ: dict[str, Any], start: Any) -> Any:
+    response = middleware(WSGIRequest(environ))
+    start("200 OK", [])
+    return response
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+    def get_stderr(self) -> Any:
+        return StringIO()
+
+
+@contextmanager
+def running(server: str, application: Any) -> Iterator[int]:
+    """Run a real WSGI server in a thread and yield its port."""
+    if server == "waitress":
+        made: Any = waitress.create_server(application, host="127.0.0.1", port=0, threads=1)
+        port, serve, stop = made.effective_port, made.run, lambda: made.trigger.pull_trigger(made.close)
+    else:
+        made = make_server("127.0.0.1", 0, application, handler_class=_Quiet)
+        port, serve, stop = made.server_port, lambda: made.serve_forever(0.01), made.shutdown
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield port
+    finally:
+        stop()
+        thread.join(10)
+        made.server_close() if server == "wsgiref" else made.task_dispatcher.shutdown()
 
 
 class Client:
