@@ -14,7 +14,7 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
@@ -99,7 +99,7 @@ class RequestMetrics:
 
     def _watch(self, request: HttpRequest, opened: Series, began: float, response: HttpResponseBase) -> None:
         code = response.status_code
-        if response.streaming:
+        if isinstance(response, StreamingHttpResponse):
             streaming.watch(request, response, partial(self._close, request, opened, began, code))
         else:
             self._close(request, opened, began, code)

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
-from django.http.response import HttpResponseBase
 
 from exporters.route_management.outcomes import failure_of_exception
 
@@ -80,9 +79,8 @@ class _AsyncBody(_End):
             raise
 
 
-def watch(request: HttpRequest, response: HttpResponseBase, ended: Ended) -> None:
+def watch(request: HttpRequest, response: StreamingHttpResponse, ended: Ended) -> None:
     """Call `ended` once when the response's body is closed."""
-    assert isinstance(response, StreamingHttpResponse)  # noqa: S101  (what `streaming` says)
     complete = request.method == "HEAD"  # nothing of its body is sent
     if isinstance(response, FileResponse) and response.file_to_stream and "wsgi.file_wrapper" in request.META:
         # the server sends the file by itself (sendfile): only its close is seen, and that comes at the end

@@ -298,6 +298,15 @@ def test_the_end_of_the_process_writes_what_waits(history: RequestHistory) -> No
     assert RequestRollup.objects.get().requests == floods.FIRST + 5
 
 
+def test_a_forked_process_writes_nothing_of_its_parents(history: RequestHistory) -> None:
+    ask(history, "/plain?code=503")
+    history.after_fork()
+    ask(history, "/plain")
+    history.close()
+    assert not MonitorEvent.objects.exists()
+    assert RequestRollup.objects.get().outcome == "success"
+
+
 @pytest.mark.parametrize("count", [1, 100, 400])
 def test_statements_are_constant_in_the_requests(
     history: RequestHistory, django_assert_max_num_queries: Any, count: int
