@@ -50,8 +50,9 @@ class QuietHours:
         if not quiet:
             return None
         day = local.date() + timedelta(days=1 if over_midnight and clock >= self.start else 0)
-        # an end within the hour that is skipped in spring lies, read so, an hour behind itself: never before now
-        return max(now, datetime.combine(day, self.end, tzinfo=self.zone).astimezone(UTC))
+        # an hour that comes twice: the second time, the second end is meant
+        end = datetime.combine(day, self.end, tzinfo=self.zone).replace(fold=local.fold)
+        return end.astimezone(UTC)
 
 
 def of(start: time | None, end: time | None, zone_name: str, critical_passes: bool) -> QuietHours | None:

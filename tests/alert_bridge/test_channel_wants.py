@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from prometheus_client import REGISTRY
 
 from alert_bridge import claims, tick
+from alert_bridge.relay import Relay
 from tests.alert_bridge.conftest import Post
+from tests.alert_bridge.receivers import receiver
 from tests.alert_bridge.words import firing, resolved
 from userdb import clock
 from userdb.models import Channel, Notification
@@ -86,6 +89,21 @@ def test_what_waits_for_the_morning_is_not_old(post: Post, mail: Channel) -> Non
     post(firing())
     Notification.objects.update(created_at=clock.now() - timedelta(hours=1))
     assert tick.read().outbox["mail"] == (1, 0.0, 0)
+
+
+def test_the_hours_that_it_waited_for_the_morning_are_no_delay(post: Post, hook: Channel) -> None:
+    def seconds() -> float:
+        return REGISTRY.get_sample_value("mission_notification_delay_seconds_sum", {"channel": "hook"}) or 0.0
+
+    before, now = seconds(), clock.now()
+    with receiver() as server:
+        hook.secrets = {"url": server.url, "secret": "s3cret"}
+        hook.save()
+        post(firing(severity="critical"))
+        earlier = now - timedelta(hours=8)
+        Notification.objects.update(created_at=earlier, cause_at=earlier, due_at=now)
+        assert Relay().deliver_due(hook) == 1
+    assert seconds() - before < 60
 
 
 COMMON = {"name": "hook", "enabled": "on", "language": "zh", "quiet_zone": "UTC", "setting_url": "https://h.example/x"}
