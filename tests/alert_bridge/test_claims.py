@@ -327,8 +327,8 @@ def test_a_lease_below_three_deadlines_is_refused(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.django_db(transaction=True, databases="__all__")
 def test_relays_that_take_at_the_same_time_share_without_overlap_and_keep_the_order(post: Post, mail: Channel) -> None:
-    post(*(firing(f"{i:03}") for i in range(60)))
-    post(*(resolved(f"{i:03}") for i in range(60)))
+    post(*(firing(f"{i:03}") for i in range(20)))
+    post(*(resolved(f"{i:03}") for i in range(20)))
 
     def work(name: int) -> list[int]:
         done: list[int] = []
