@@ -56,7 +56,15 @@ def test_saving_a_channels_page_brings_the_new_key_into_force(
     hook: Channel, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("USERDB_SECRET_KEYS", f"{NEW},{OLD}")
-    form = {"name": "hook", "enabled": "on", "matchers": "", "setting_url": "", "setting_secret": ""}
+    form = {
+        "name": "hook",
+        "enabled": "on",
+        "language": "en",
+        "matchers": "",
+        "quiet_zone": "UTC",
+        "setting_url": "",
+        "setting_secret": "",
+    }
     admin_client.post(f"/admin/userdb/channel/{hook.pk}/change/", form)
     monkeypatch.setenv("USERDB_SECRET_KEYS", NEW)
     assert Channel.objects.get().secrets == {"url": "https://hooks.example.org/x", "secret": "s3cret"}
