@@ -33,15 +33,15 @@ def verdict(reply: Reply, codes: Codes) -> Receipt:
             raise TemporaryError("server_error", f"no {codes.code[0]} in: {reply.text}", str(reply.status))
         return judge(reply)
     text = next((found for name in codes.text if isinstance(found := body.get(name), str)), "")
-    said, status = f"{code} {text}".strip(), f"{reply.status} {code}"
+    status = f"{reply.status} {code}"
     if code == 0 and 200 <= reply.status < 300:
-        return Receipt(status, said)
+        return Receipt(status, text)
     if code in codes.temporary:
         wait = reply.retry_after if reply.retry_after is not None else codes.wait.get(code)
-        raise TemporaryError(codes.temporary[code], said, status, wait)
+        raise TemporaryError(codes.temporary[code], text, status, wait)
     if reply.status == 429 or reply.status >= 500:
         return judge(reply)
-    raise PermanentError("rejected", said, status)
+    raise PermanentError("rejected", text, status)
 
 
 def _object(text: str) -> dict[str, object]:

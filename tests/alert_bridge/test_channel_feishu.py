@@ -32,7 +32,7 @@ def refusal(bot: Receiver, body: bytes, code: int = 200) -> DeliveryError:
 
 
 def test_a_signed_card_is_taken(bot: Receiver) -> None:
-    assert send(bot) == Receipt("200 0", "0 success")
+    assert send(bot) == Receipt("200 0", "success")
     card = json.loads(bot.got[0].body)["card"]
     assert card["header"]["title"]["content"] == "[FIRING] SimulationFailing"
     assert "潮流计算 does not converge" in card["elements"][0]["content"]
@@ -66,7 +66,7 @@ def test_too_many_at_once_are_tried_again(bot: Receiver) -> None:
         send(bot)
     with pytest.raises(TemporaryError) as caught:
         send(bot)
-    assert (caught.value.reason, caught.value.answer) == ("rate_limited", "11232 frequency limited")
+    assert (caught.value.reason, caught.value.answer) == ("rate_limited", "frequency limited")
 
 
 @pytest.mark.parametrize("text", ["x", "流", "*"])
@@ -79,12 +79,12 @@ def test_the_longest_message_stays_below_20_kilobytes(bot: Receiver, text: str) 
 def test_what_the_body_refuses_is_refused_whatever_the_status(bot: Receiver, code: int) -> None:
     error = refusal(bot, b'{"code":9499,"data":{},"msg":"Bad Request"}', code)
     assert isinstance(error, PermanentError)
-    assert (error.reason, error.answer) == ("rejected", "9499 Bad Request")
+    assert (error.reason, error.answer) == ("rejected", "Bad Request")
 
 
 def test_the_older_answer_without_code_counts(bot: Receiver) -> None:
     bot.answer = status(200, b'{"StatusCode":0,"StatusMessage":"success"}')
-    assert send(bot).answer == "0 success"
+    assert send(bot).answer == "success"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'"ok"', b"<html>", b'{"code":null}'])
