@@ -147,8 +147,12 @@ class RequestHistory:
             self._last_step()
         else:
             self._thread.join(seconds)
-        EVENTS.labels("lost").inc(len(self._waiting))
-        ROLLUPS_LOST.labels("lost").inc(self._rollups.forget(self._rollups.changed()))
+        events, requests = len(self._waiting), self._rollups.forget(self._rollups.changed())
+        EVENTS.labels("lost").inc(events)
+        ROLLUPS_LOST.labels("lost").inc(requests)
+        if events or requests:
+            # nobody scrapes a process that has ended
+            log.error("requests are missing in userdb", extra={"events": events, "requests_of_minutes": requests})
 
     def step(self, last: bool = False) -> float:
         """Write what waits; return the seconds to wait longer when userdb does not take it, else 0."""

@@ -124,6 +124,13 @@ def test_why_authentication_failed_is_kept_when_the_view_says_so(history: Reques
     assert row.detail["why"] == ("token expired" + "x" * 300)[:200]
 
 
+def test_a_client_that_went_away_is_no_error(history: RequestHistory) -> None:
+    ask(history, "/plain?code=499")
+    history.step()
+    row = MonitorEvent.objects.get()
+    assert (row.failure_type, row.level) == ("client_gone", "info")
+
+
 def test_a_request_that_raises_is_told_as_what_it_becomes(history: RequestHistory) -> None:
     def refuse(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
@@ -393,6 +400,22 @@ class TestProcesses:
                 assert web.stop() == 0
             sums = rows_of(server, "SELECT outcome, SUM(requests) FROM userdb_requestrollup GROUP BY 1 ORDER BY 1")
             assert [(outcome, int(count)) for outcome, count in sums] == [("auth", 20), ("success", 1)]
+        finally:
+            server.stop()
+
+    @pytest.mark.gate
+    def test_an_end_without_userdb_comes_soon_and_says_what_is_lost(self, tmp_path: Path) -> None:
+        server = MariaDB(tmp_path, free_port())
+        server.start()
+        try:
+            migrate(server.url)
+            with serving(server.url, tmp_path / "log") as web:
+                server.stop(signal.SIGKILL)
+                for _ in range(floods.FIRST):
+                    assert web.report("no-token")[0] == 401
+                assert web.stop() == 0
+                assert web.said('msg="requests are missing in userdb" ')
+                assert web.said(f"events={floods.FIRST} requests_of_minutes={floods.FIRST}")
         finally:
             server.stop()
 
