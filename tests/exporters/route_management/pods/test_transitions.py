@@ -144,6 +144,11 @@ def test_a_wait_that_is_seen_to_begin_happened_now_else_at_its_anchor() -> None:
     assert seen.id == found.id
 
 
+def test_a_back_off_that_is_found_later_happened_when_the_run_before_ended(watcher: Watcher) -> None:
+    watcher.see(of(status(state=BACKOFF, last=OOM)))
+    assert [event.occurred_at for event in watcher.told] == [moment(50), moment(50)]
+
+
 @pytest.mark.parametrize("code", [137, 143])
 def test_the_end_of_a_pod_that_is_being_deleted_is_no_error(watcher: Watcher, code: int) -> None:
     deleted = pod(
