@@ -1,6 +1,6 @@
 """Events into userdb: one statement for all events of a report, one more for the token's use.
 
-Called by `reports.py`; the pod exporter's history inserts its events by the same statement.
+Called by `reports.py`; the pod exporter's history and `request_history.py` insert their events by the same statement.
 """
 
 import json

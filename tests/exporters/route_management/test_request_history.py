@@ -131,7 +131,7 @@ def test_a_client_that_went_away_is_no_error(history: RequestHistory) -> None:
     assert (row.failure_type, row.level) == ("client_gone", "info")
 
 
-def test_a_request_that_raises_is_told_as_what_it_becomes(history: RequestHistory) -> None:
+def test_an_exception_that_nobody_answered_is_a_500(history: RequestHistory) -> None:
     def refuse(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
 

@@ -55,7 +55,12 @@ async def forever(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+async def late(request: HttpRequest) -> HttpResponse:
+    raise TimeoutError
+
+
 urlpatterns = [
+    path("late", late),
     path("stream", lambda request: StreamingHttpResponse(parts())),
     path("file", lambda request: FileResponse(Path(__file__).open("rb"))),  # noqa: SIM115
     path("slow", lambda request: StreamingHttpResponse(slowly())),
@@ -294,6 +299,12 @@ def test_asgi_requests_count_once(at: str, body: bytes) -> None:
     before, counted = failures(), answered()
     assert asgi(at) == body
     assert (under_way(), answered(), failures()) == (0, counted + 1, before)
+
+
+def test_an_exception_of_an_asynchronous_view_says_why() -> None:
+    before = failed("timeout")
+    asgi("/late")
+    assert failed("timeout") == before + 1
 
 
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators")
