@@ -71,6 +71,16 @@ def test_the_relay_refuses_a_lease_that_is_too_short(variables: dict[str, str | 
     assert refused("relay", **variables) == (1, [f"alert-bridge relay: {text}"])
 
 
+@pytest.mark.parametrize("command", ["web", "relay"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("CHANNEL_ALLOWED_NETWORKS", "10.0.0.0/33"), ("CHANNEL_PROXY_FILE", "/nowhere/proxy")]
+)
+def test_a_setting_of_all_channels_that_cannot_be_used_is_named(command: str, name: str, value: str) -> None:
+    code, lines = refused(command, **{name: value})
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].startswith(f"alert-bridge {command}: {name}: ")
+
+
 def test_a_userdb_that_is_not_migrated_says_what_to_run(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "empty.sqlite3").close()
     code, lines = refused("relay", USERDB_URL=f"sqlite:///{tmp_path / 'empty.sqlite3'}")

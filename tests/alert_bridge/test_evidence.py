@@ -1,5 +1,6 @@
 """The failure events behind an alert: its tenant's, of its task and type, the last three, in text, HTML and the document."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -8,10 +9,12 @@ from django.db import connections
 
 from alert_bridge import evidence, message
 from alert_bridge.channels.page import page
+from alert_bridge.relay import Relay
 from tests.alert_bridge.conftest import Post
+from tests.alert_bridge.receivers import receiver
 from tests.alert_bridge.words import firing
 from userdb import clock
-from userdb.models import Channel, MonitorEvent, Notification
+from userdb.models import AlertIdentity, Channel, MonitorEvent, Notification
 from userdb.router import alias
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("vendor")]
@@ -126,3 +129,21 @@ def test_it_stands_in_the_text_the_page_and_the_document(post: Post, mail: Chann
             "task": "flow", "failure_type": "timeout", "source": "", "message": "<b>no</b> convergence",
         }
     ]  # fmt: skip
+
+
+def test_the_relay_tells_it(post: Post, hook: Channel) -> None:
+    happened("did not converge")
+    with receiver() as server:
+        hook.secrets = {"url": server.url, "secret": "s3cret"}
+        hook.save()
+        post(firing(severity="critical"))
+        assert Relay().deliver_due(hook) == 1
+    assert [event["message"] for event in json.loads(server.got[0].body)["evidence"]] == ["did not converge"]
+
+
+@pytest.mark.parametrize("labels", [["by", "hand"], "by hand", None])
+def test_labels_written_by_hand_cost_the_evidence_alone(post: Post, mail: Channel, labels: Any) -> None:
+    happened("did not converge")
+    notification = told(post)
+    AlertIdentity.objects.update(labels=labels if labels is not None else {"task": ["a", "list"]})
+    assert found(notification) == []
