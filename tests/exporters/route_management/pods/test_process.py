@@ -106,6 +106,22 @@ def test_without_userdb_metrics_are_served_and_history_waits_for_it(server: ApiS
         assert process.wait(20) == 0
 
 
+def test_what_waits_at_the_end_is_written(server: ApiServer, tmp_path: Path) -> None:
+    database = migrate(tmp_path)
+    with exporter(server, tmp_path) as (process, url):
+        until(lambda: ask(f"{url}/readyz")[0] == 200, 20)
+        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as somebody:
+            somebody.execute("BEGIN IMMEDIATE")  # the one writer
+            server.put(crashed("sim-0", 1))
+            until(lambda: "mission_pod_exporter_history_queue_events 2.0" in ask(f"{url}/metrics")[1])
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.3)
+            somebody.execute("ROLLBACK")
+        assert process.wait(20) == 0
+    assert len(messages(database)) == 2
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
