@@ -43,7 +43,7 @@ lock: .venv/test.ok
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" --extra gateway --extra bridge --extra local pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --custom-compile-command "make lock" --extra gateway --extra bridge --extra local --group dev pyproject.toml -o requirements/test.txt
+	  --custom-compile-command "make lock" --extra gateway --extra bridge --extra local --extra apprise --group dev pyproject.toml -o requirements/test.txt
 
 clean:
 	@printf 'Remove var/ with its database, messages and secrets? [y/N] '; read answer; \
