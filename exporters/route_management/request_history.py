@@ -141,7 +141,9 @@ class RequestHistory:
         self.step(last=True)
 
     def close(self, seconds: float = 6.0) -> None:
-        """Write what waits, for so many seconds at most. What is left is counted as lost."""
+        """Write what waits, for so many seconds at most. What is left is counted as lost; nothing the second time."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         if self._thread is None:
             self._last_step()
