@@ -79,9 +79,17 @@ class History:
                 if not self._waiting:
                     self._filled.wait(1.0)
             if self._waiting and not stop.wait(LINGER):
-                stop.wait(self.step())
-        self.step()
+                stop.wait(self._try())
+        self._try()
         connections[alias()].close()
+
+    def _try(self) -> float:
+        try:
+            return self.step()
+        except Exception:
+            # whatever it is: events are still taken, and tried again
+            log.exception("writing events failed")
+            return self._backoff.failed()
 
     def step(self) -> float:
         """Write all that waits; return the seconds to wait when userdb does not take it, else 0."""
@@ -111,7 +119,7 @@ class History:
     def _write(self, batch: Sequence[Event]) -> None:
         try:
             new = in_transaction(lambda: rows.insert("container", map(_row, batch)))
-        except (DataError, IntegrityError) as error:
+        except (DataError, IntegrityError, TypeError, ValueError) as error:
             if len(batch) > 1:
                 # one that userdb can't take harms no other
                 for event in batch:
@@ -139,7 +147,7 @@ class History:
             ).order_by("id")
             open_: dict[tuple[str, str], int] = {}
             for detail in filter(None, told.values_list("detail", flat=True)):
-                key = (str(detail["uid"]), str(detail["since"]))
+                key = (str(detail.get("uid")), str(detail.get("since")))
                 since = unix(key[1])
                 if detail["reason"] == READY_AGAIN:
                     open_.pop(key, None)

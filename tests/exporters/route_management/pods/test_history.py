@@ -126,6 +126,14 @@ def test_an_event_that_userdb_refuses_harms_no_other() -> None:
         assert sorted(reasons()) == ["OOMKilled"] * 2 + ["Restarted"] * 2
 
 
+def test_an_event_that_can_not_be_written_harms_no_other() -> None:
+    exporter = Exporter()
+    exporter.see(crashed(1))
+    exporter.history.offer(exporter.history._waiting[0]._replace(detail={"odd": object()}))
+    assert exporter.history.step() == 0
+    assert sorted(reasons()) == ["OOMKilled", "Restarted"]
+
+
 def test_texts_that_databases_refuse_are_made_fit() -> None:
     exporter = Exporter()
     state = ended("Error", 1, at(5), message="NUL \x00, and long: " + "x" * 10_000)
