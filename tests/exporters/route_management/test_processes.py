@@ -146,6 +146,23 @@ def test_sigterm_waits_for_the_report_under_way(url: str, token: str, folder: Pa
     assert web.said("msg=stopped")
 
 
+def test_more_requests_at_once_than_a_tenants_share_are_429(url: str, token: str, folder: Path) -> None:
+    """One waits for userdb; the other is refused at once, and holds no thread."""
+    answers: list[Answer] = []
+    with serving(url, folder / "share-log", REPORTS_CONCURRENT="1") as web, closing(_locked(folder)) as lock:
+        senders = [threading.Thread(target=lambda: answers.append(web.report(token, event()))) for _ in range(2)]
+        for sender in senders:
+            sender.start()
+        web.until(lambda: answers, "none was refused", 5)
+        lock.execute("ROLLBACK")
+        for sender in senders:
+            sender.join(20)
+        assert web.report(token, event())[0] == 200
+    (status, headers, text), (waited, *_) = answers
+    assert (status, headers["retry-after"], waited) == (429, "1", 200)
+    assert "too many requests at once" in json.loads(text)["error"]
+
+
 def _locked(folder: Path) -> sqlite3.Connection:
     lock = sqlite3.connect(folder / "userdb.sqlite3", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
