@@ -23,6 +23,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from cryptography.fernet import Fernet
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -30,7 +32,6 @@ from tests.exporters.route_management.pods.apiserver import ApiServer  # noqa: E
 from tests.exporters.route_management.pods.cast import condition, ended, pod, running, status, waiting  # noqa: E402
 from tests.mariadb import MariaDB, free_port, program  # noqa: E402
 
-_KEY = "MkbZ5b2tUpkLdG1kHc0Uu2sVZ7mM0yEwT1a9Q4c3x5A="
 DAY = 86_400
 
 
@@ -248,7 +249,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         database = MariaDB(folder, free_port())
-        env = os.environ | {"USERDB_URL": database.url, "USERDB_SECRET_KEYS": _KEY, "DJANGO_SECRET_KEY": "x" * 50}
+        env = os.environ | {
+            "USERDB_URL": database.url,
+            "USERDB_SECRET_KEYS": Fernet.generate_key().decode(),
+            "DJANGO_SECRET_KEY": "x" * 50,
+        }
         exporters: list[Exporter] = []
         try:
             database.start()

@@ -26,6 +26,7 @@ from typing import Any
 
 import msgspec
 import pods_cast
+from cryptography.fernet import Fernet
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
@@ -177,7 +178,7 @@ def memory(pid: int, field: str) -> float:
 @contextlib.contextmanager
 def exporter(folder: Path, api: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Start `route-management pods` on a migrated SQLite; yield the process and its port."""
-    key = "MkbZ5b2tUpkLdG1kHc0Uu2sVZ7mM0yEwT1a9Q4c3x5A="
+    key = Fernet.generate_key().decode()
     env = os.environ | {
         "USERDB_URL": f"sqlite:///{folder / 'userdb.sqlite3'}", "USERDB_SECRET_KEYS": key, "DJANGO_SECRET_KEY": "x" * 50,
     }  # fmt: skip

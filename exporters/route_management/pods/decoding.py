@@ -159,6 +159,10 @@ class _Versioned(_Struct, frozen=True):
     metadata: _ListMetadata = _ListMetadata()
 
 
+class _Named(_Struct, frozen=True):
+    metadata: Metadata
+
+
 class _Envelope(_Struct, frozen=True):
     type: str
     object: msgspec.Raw
@@ -176,6 +180,7 @@ class Event(msgspec.Struct, frozen=True):
 _POD_EVENT: msgspec.json.Decoder[_PodEvent] = msgspec.json.Decoder(_PodEvent)
 _ENVELOPE: msgspec.json.Decoder[_Envelope] = msgspec.json.Decoder(_Envelope)
 _VERSIONED: msgspec.json.Decoder[_Versioned] = msgspec.json.Decoder(_Versioned)
+_NAMED: msgspec.json.Decoder[_Named] = msgspec.json.Decoder(_Named)
 _STATUS: msgspec.json.Decoder[Status] = msgspec.json.Decoder(Status)
 _LIST: msgspec.json.Decoder[_PodList] = msgspec.json.Decoder(_PodList)
 _POD: msgspec.json.Decoder[Pod] = msgspec.json.Decoder(Pod)
@@ -214,6 +219,9 @@ def _other_event(line: bytes) -> Event:
         if envelope.type == "ERROR":
             return Event("ERROR", "", status=_STATUS.decode(envelope.object))
         version = _VERSIONED.decode(envelope.object).metadata.resource_version
+        if envelope.type == "DELETED":
+            # whatever else it says: it is gone, and its name is enough to let it go
+            return Event("DELETED", version, Pod(_NAMED.decode(envelope.object).metadata))
     except msgspec.MsgspecError as error:
         raise Malformed(f"the event is not readable: {error}") from error
     return Event(envelope.type, version)

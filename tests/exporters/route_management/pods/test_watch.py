@@ -1,5 +1,6 @@
 """The watch against a scripted API server: each rule of a reflector, one test."""
 
+import json
 import threading
 from pathlib import Path
 
@@ -296,6 +297,18 @@ def test_an_object_that_can_not_be_read_is_counted_and_skipped(
     server.put(cast.pod("a"))
     until(lambda: follower.names() == {"a"})
     assert _count("bad_objects") == before + 1
+    server.end_watches()
+    thread.join(5)
+
+
+def test_a_pod_that_is_deleted_goes_whatever_else_its_last_state_says(server: ApiServer, follower: Follower) -> None:
+    server.put(cast.pod("a"))
+    follower.step()
+    thread = follower.in_background()
+    odd = cast.pod("a") | {"spec": "none"}
+    odd["metadata"]["resourceVersion"] = "102"
+    server.say(json.dumps({"type": "DELETED", "object": odd}).encode())
+    until(lambda: follower.names() == set())
     server.end_watches()
     thread.join(5)
 
