@@ -69,7 +69,7 @@ class Database(MariaDB):
     def rows(self) -> list[tuple[str, str, str]]:
         connection = MySQLdb.connect(host="127.0.0.1", port=self.port, user="root", database="userdb")
         with connection.cursor() as cursor:
-            cursor.execute("SELECT event_id, task, failure_type FROM userdb_monitorevent")
+            cursor.execute("SELECT event_id, task, failure_type FROM userdb_monitorevent WHERE event_type = 'gateway'")
             return list(cursor.fetchall())
 
 

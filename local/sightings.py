@@ -89,7 +89,7 @@ class Witness:
             if event.event_type == "gateway":
                 text = f"{name}: {event.failure_type or event.level}, {event.message[:100]}"
                 yield Sighting(event.occurred_at, FAILED, text)
-            yield Sighting(event.received_at, COMMITTED, f"event #{event.pk} of {event.tenant}")
+                yield Sighting(event.received_at, COMMITTED, f"event #{event.pk} of {event.tenant}")
 
     def _recent(self) -> Iterator[Sighting]:
         try:

@@ -56,7 +56,9 @@ class Gateway:
     def rows(self) -> list[tuple[str, str, str]]:
         connection = sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)
         try:
-            return connection.execute("SELECT event_id, task, failure_type FROM userdb_monitorevent").fetchall()
+            return connection.execute(
+                "SELECT event_id, task, failure_type FROM userdb_monitorevent WHERE event_type = 'gateway'"
+            ).fetchall()
         finally:
             connection.close()
 
