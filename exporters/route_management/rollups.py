@@ -101,9 +101,8 @@ def upsert(rows: Sequence[Row]) -> None:
         key = ", ".join(name for name in _COLUMNS if name not in _VALUES)
         end = f"WHERE true ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in _VALUES)
     picked = names.replace("seconds", "seconds + 0.0")  # a rowset has no type for a float
-    # a minute as Django writes it on SQLite, where times are compared as texts: without microseconds when there are none
     values = (
-        (tenant, f"{datetime.fromtimestamp(minute * 60, UTC):%F %T}", outcome, instance, requests, repr(seconds))
+        (tenant, datetime.fromtimestamp(minute * 60, UTC), outcome, instance, requests, repr(seconds))
         for (minute, tenant, outcome, instance), requests, seconds in rows
     )
     with connection.cursor() as cursor:

@@ -9,6 +9,7 @@ from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from userdb.models import MonitorEvent
 from userdb.router import alias
 from userdb.rowsets import ASCII, INTEGER, KEY, TEXT, TIME, packs, rowset, utc
 
@@ -47,6 +48,18 @@ def test_a_document_travels_as_its_json() -> None:
 def test_a_time_of_another_zone_is_utc() -> None:
     ((*_, moment),) = through(("a", "b", "c", 1, datetime.fromisoformat("2026-11-24T18:00:00.123456+08:00")))
     assert utc(moment) == MOMENT
+
+
+@pytest.mark.parametrize("microseconds", [0, 500_000])
+def test_a_time_is_the_one_that_the_orm_writes(microseconds: int) -> None:
+    moment = MOMENT.replace(microsecond=microseconds)
+    row = MonitorEvent.objects.create(event_type="custom", message="x", occurred_at=moment)
+    connection = connections[alias()]
+    with connection.cursor() as cursor:
+        (pack,) = packs([(moment,)])
+        times = rowset(connection.vendor, {"moment": TIME})
+        cursor.execute(f"SELECT e.id FROM userdb_monitorevent e JOIN {times} ON j.moment = e.occurred_at", [pack])  # noqa: S608
+        assert cursor.fetchall() in ([(row.pk,)], ((row.pk,),))
 
 
 def test_thousands_of_rows_keep_their_order_in_one_pack() -> None:
