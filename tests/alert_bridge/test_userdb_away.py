@@ -87,8 +87,8 @@ def test_a_result_is_recorded_when_userdb_is_back_and_nothing_is_told_twice(serv
     ):
         token = secrets.encrypt({"url": hook.url, "secret": "s3cret"})
         server.run(
-            "INSERT INTO userdb.userdb_channel (name, kind, config, secret_token, matchers, updated_at) "
-            "VALUES ('hook', 'webhook', '{}', 'TOKEN', '', UTC_TIMESTAMP(6))".replace("TOKEN", token)
+            "INSERT INTO userdb.userdb_channel (name, kind, config, tenants, secret_token, matchers, updated_at) "
+            "VALUES ('hook', 'webhook', '{}', '[]', 'TOKEN', '', UTC_TIMESTAMP(6))".replace("TOKEN", token)
         )
         assert tell(site, webhook(firing("a1"))).status == 200
         assert answered.wait(20)
