@@ -19,6 +19,9 @@ from pathlib import Path
 from exporters.gateway_client import events
 from exporters.gateway_client.sender import Gateway, Sender
 from exporters.gateway_client.spool import Kept, Spool
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from tests.mariadb import MariaDB, free_port
 
 ROOT = Path(__file__).parents[1]

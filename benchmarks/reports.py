@@ -25,6 +25,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from tests.mariadb import MariaDB, free_port
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +41,7 @@ NO_LIMITS = {
 
 def event(number: int) -> dict[str, Any]:
     return {
-        "id": str(uuid.uuid4()), "occurred_at": datetime.now(UTC).isoformat(), "task": "power-flow",
+        "id": str(uuid.uuid4()), "occurred_at": datetime.now(UTC).isoformat(timespec="microseconds"), "task": "power-flow",
         "failure_type": "no_convergence", "level": "error", "message": "Status = NOT Solved",
         "detail": {"number": number, "stdout": "x" * 400},
     }  # fmt: skip
