@@ -48,9 +48,7 @@ def main() -> None:
                 f"{name}: bare {bare:.2f} s, through run {through:.2f} s,"
                 f" ratio {bare / through:.2f} (goal: at least 0.80)"
             )
-    print(
-        f"conditions: {given.megabytes} MB, best of {given.rounds}, {os.cpu_count()} cores, {Path(sys.executable)}"
-    )
+    print(f"conditions: {given.megabytes} MB, best of {given.rounds}, {os.cpu_count()} cores, {Path(sys.executable)}")
 
 
 if __name__ == "__main__":

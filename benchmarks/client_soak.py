@@ -97,16 +97,7 @@ def soak(folder: Path, runs: int, shells: int, seconds: float, chance: random.Ra
     serve = [str(BIN / "gateway-client"), "serve", f"--web.listen-address=127.0.0.1:{free_port()}"]
     sender = Keeper(serve, tenant)
     over = threading.Event()
-
-    def kill_at_random() -> None:
-        victims: list[Keeper | Database] = [gateway, sender, database]
-        while not over.wait(chance.uniform(2, 8)):
-            victim = chance.choice(victims)
-            victim.kill()
-            over.wait(chance.uniform(0, 4))
-            victim.start()
-
-    killer = threading.Thread(target=kill_at_random)
+    killer = threading.Thread(target=kill_at_random, args=([gateway, sender, database], chance, over))
     killer.start()
     loads = [chance.choice(("500", "1000")) for _ in range(runs)]
     pace = seconds * shells / runs
@@ -140,6 +131,15 @@ def soak(folder: Path, runs: int, shells: int, seconds: float, chance: random.Ra
         "kills": {"gateway": gateway.kills, "sender": sender.kills, "mariadb": database.kills},
         "drained_seconds": round(drained, 1),
     }
+
+
+def kill_at_random(victims: list[Keeper | Database], chance: random.Random, over: threading.Event) -> None:
+    """Kill one after the other and start it again after a while, until it is over."""
+    while not over.wait(chance.uniform(2, 8)):
+        victim = chance.choice(victims)
+        victim.kill()
+        over.wait(chance.uniform(0, 4))
+        victim.start()
 
 
 def _waiting(tenant: dict[str, str]) -> int:

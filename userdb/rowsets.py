@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-KEY, ASCII, TEXT, INTEGER, TIME = "key", "ascii", "text", "integer", "time"
+KEY, ASCII, TEXT, INTEGER, REAL, TIME = "key", "ascii", "text", "integer", "real", "time"
 """Kinds of columns. JSON documents travel as TEXT that holds their serialisation."""
 
 _PACK = 8_000_000  # characters: at most 32 MB of UTF-8, half of the max_allowed_packet that is asked for
@@ -19,6 +19,7 @@ _MYSQL_TYPES = {
     ASCII: "VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin",
     TEXT: "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     INTEGER: "BIGINT",
+    REAL: "DOUBLE",
     TIME: "DATETIME(6)",
 }
 
@@ -32,6 +33,20 @@ def rowset(vendor: str, columns: Mapping[str, str], name: str = "j") -> str:
         return f"JSON_TABLE(%s, '$[*]' COLUMNS({defined})) AS {name}"
     picked = ", ".join(f"json_extract(value, '$[{i}]') AS `{column}`" for i, column in enumerate(columns))
     return f"(SELECT {picked} FROM json_each(%s)) AS {name}"  # noqa: S608
+
+
+def upsert(vendor: str, table: str, columns: Mapping[str, str], values: Sequence[str]) -> str:
+    """Return SQL that inserts a rowset into `table`, or sets the `values` of rows that are there; one parameter.
+
+    The other columns are the table's unique key. Names are ours, never a stranger's.
+    """
+    names = ", ".join(columns)
+    if vendor == "mysql":
+        end = "ON DUPLICATE KEY UPDATE " + ", ".join(f"{name} = VALUES({name})" for name in values)
+    else:
+        key = ", ".join(name for name in columns if name not in values)
+        end = f"WHERE true ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in values)
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {rowset(vendor, columns)} {end}"  # noqa: S608
 
 
 def _plain(value: Any) -> Any:

@@ -13,13 +13,14 @@ from time import time
 
 from django.db import connections
 
+from userdb import rowsets
 from userdb.router import alias
-from userdb.rowsets import INTEGER, KEY, TEXT, TIME, packs, rowset
+from userdb.rowsets import INTEGER, KEY, REAL, TIME
 
 ROOM = 20_000
 """Rows that may wait for userdb, about 5 MB: an hour's of 50 tenants with 6 outcomes."""
 
-_COLUMNS = {"tenant": KEY, "minute": TIME, "outcome": KEY, "instance": KEY, "requests": INTEGER, "seconds": TEXT}
+_COLUMNS = {"tenant": KEY, "minute": TIME, "outcome": KEY, "instance": KEY, "requests": INTEGER, "seconds": REAL}
 _VALUES = ("requests", "seconds")
 _Key = tuple[int, str, str, str]
 Row = tuple[_Key, int, float]
@@ -94,20 +95,11 @@ class Rollups:
 def upsert(rows: Sequence[Row]) -> None:
     """Write the rows at their value. One statement, in the caller's transaction; Django's database errors are its."""
     connection = connections[alias()]
-    names = ", ".join(_COLUMNS)
-    if connection.vendor == "mysql":
-        end = "ON DUPLICATE KEY UPDATE " + ", ".join(f"{name} = VALUES({name})" for name in _VALUES)
-    else:
-        key = ", ".join(name for name in _COLUMNS if name not in _VALUES)
-        end = f"WHERE true ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in _VALUES)
-    picked = names.replace("seconds", "seconds + 0.0")  # a rowset has no type for a float
+    sql = rowsets.upsert(connection.vendor, "userdb_requestrollup", _COLUMNS, _VALUES)
     values = (
-        (tenant, datetime.fromtimestamp(minute * 60, UTC), outcome, instance, requests, repr(seconds))
+        (tenant, datetime.fromtimestamp(minute * 60, UTC), outcome, instance, requests, seconds)
         for (minute, tenant, outcome, instance), requests, seconds in rows
     )
     with connection.cursor() as cursor:
-        for pack in packs(values):
-            cursor.execute(
-                f"INSERT INTO userdb_requestrollup ({names}) SELECT {picked} FROM {rowset(connection.vendor, _COLUMNS)} {end}",  # noqa: S608
-                [pack],
-            )
+        for pack in rowsets.packs(values):
+            cursor.execute(sql, [pack])

@@ -9,13 +9,14 @@ from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from userdb.models import MonitorEvent
+from userdb.models import MonitorEvent, RequestRollup
 from userdb.router import alias
-from userdb.rowsets import ASCII, INTEGER, KEY, TEXT, TIME, packs, rowset, utc
+from userdb.rowsets import ASCII, INTEGER, KEY, REAL, TEXT, TIME, packs, rowset, upsert, utc
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("vendor")]
 
 COLUMNS = {"name": KEY, "hash": ASCII, "text": TEXT, "number": INTEGER, "moment": TIME}
+MINUTE = {"tenant": KEY, "minute": TIME, "outcome": KEY, "instance": KEY, "requests": INTEGER, "seconds": REAL}
 MOMENT = datetime(2026, 11, 24, 10, 0, 0, 123_456, UTC)
 
 
@@ -60,6 +61,19 @@ def test_a_time_is_the_one_that_the_orm_writes(microseconds: int) -> None:
         times = rowset(connection.vendor, {"moment": TIME})
         cursor.execute(f"SELECT e.id FROM userdb_monitorevent e JOIN {times} ON j.moment = e.occurred_at", [pack])  # noqa: S608
         assert cursor.fetchall() in ([(row.pk,)], ((row.pk,),))
+
+
+def test_an_upsert_inserts_what_is_new_and_sets_what_is_there() -> None:
+    connection = connections[alias()]
+    sql = upsert(connection.vendor, RequestRollup._meta.db_table, MINUTE, ("requests", "seconds"))
+    for rows in (
+        [("a", MOMENT, "success", "i", 1, 0.1)],
+        [("a", MOMENT, "success", "i", 3, 0.3), ("b", MOMENT, "success", "i", 1, 2)],
+    ):
+        with connection.cursor() as cursor:
+            cursor.execute(sql, list(packs(rows)))
+    found = RequestRollup.objects.order_by("tenant").values_list("tenant", "minute", "requests", "seconds")
+    assert list(found) == [("a", MOMENT, 3, 0.3), ("b", MOMENT, 1, 2.0)]
 
 
 def test_thousands_of_rows_keep_their_order_in_one_pack() -> None:

@@ -18,8 +18,9 @@ from prometheus_client import Counter
 from exporters.route_management.pods import connection
 from exporters.route_management.pods.usage import Sample
 from runtime.closed_sets import UNKNOWN
+from userdb import rowsets
 from userdb.router import alias
-from userdb.rowsets import INTEGER, KEY, TEXT, TIME, packs, rowset
+from userdb.rowsets import INTEGER, KEY, REAL, TIME
 from userdb.transactions import UserdbAway, in_transaction
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ for _result in RESULTS:
     ROWS.labels(_result)
 
 _COLUMNS = {
-    "tenant": KEY, "minute": TIME, "namespace": KEY, "pod": KEY, "container": KEY, "cpu_cores": TEXT,
+    "tenant": KEY, "minute": TIME, "namespace": KEY, "pod": KEY, "container": KEY, "cpu_cores": REAL,
     "memory_bytes": INTEGER,
 }  # fmt: skip
 _VALUES = ("cpu_cores", "memory_bytes")
@@ -89,21 +90,12 @@ class UsageRows:
         count, cores, memory = self._minutes[key]
         tenant, minute, namespace, pod, container = key
         moment = datetime.fromtimestamp(minute * 60, UTC)
-        return (tenant, moment, namespace, pod, container, repr(float(cores / count)), memory // count)
+        return (tenant, moment, namespace, pod, container, float(cores / count), memory // count)
 
 
 def _upsert(rows: Sequence[tuple[object, ...]]) -> None:
     userdb = connections[alias()]
-    names = ", ".join(_COLUMNS)
-    if userdb.vendor == "mysql":
-        end = "ON DUPLICATE KEY UPDATE " + ", ".join(f"{name} = VALUES({name})" for name in _VALUES)
-    else:
-        key = ", ".join(name for name in _COLUMNS if name not in _VALUES)
-        end = f"WHERE true ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f"{n} = excluded.{n}" for n in _VALUES)
-    picked = names.replace("cpu_cores", "cpu_cores + 0.0")
+    sql = rowsets.upsert(userdb.vendor, "userdb_containerusage", _COLUMNS, _VALUES)
     with userdb.cursor() as cursor:
-        for pack in packs(rows):
-            cursor.execute(
-                f"INSERT INTO userdb_containerusage ({names}) SELECT {picked} FROM {rowset(userdb.vendor, _COLUMNS)} {end}",  # noqa: S608
-                [pack],
-            )
+        for pack in rowsets.packs(rows):
+            cursor.execute(sql, [pack])
