@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 INSTALL = "apt-get install mariadb-server-core mariadb-client-core, or run without it: USERDB=sqlite make test"
@@ -19,11 +20,20 @@ class MissingServer(Exception):
     """MariaDB is not installed; the text says what to install."""
 
 
+_turns = count()
+
+
 def free_port() -> int:
-    """Return a TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port that nobody has, and that neither this process nor another of the same test run is given again.
+
+    Below the range that the kernel takes ports of outgoing connections from; a part of it for each process of pytest-xdist.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+    while True:
+        port = 20_000 + 3_000 * worker + next(_turns) % 3_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def program(name: str) -> str:
