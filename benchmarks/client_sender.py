@@ -12,8 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from contextlib import suppress
 from pathlib import Path
 
 from exporters.gateway_client import events
@@ -22,21 +20,13 @@ from exporters.gateway_client.spool import Kept, Spool
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from ready import wait_for
+
 from tests.mariadb import MariaDB, free_port
 
 ROOT = Path(__file__).parents[1]
 MANAGE = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
 GATEWAY = [sys.executable, "-c", "from exporters.route_management.cli import main; main()"]
-
-
-def wait_for(url: str) -> None:
-    ends = time.monotonic() + 30
-    while time.monotonic() < ends:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"{url} did not become ready")
 
 
 def fill(spool: Spool, count: int) -> None:

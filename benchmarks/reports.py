@@ -17,15 +17,16 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ready import wait_for
 
 from tests.mariadb import MariaDB, free_port
 
@@ -70,16 +71,6 @@ def query(server: MariaDB, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
 def statements(server: MariaDB) -> int:
     rows = query(server, "SHOW GLOBAL STATUS LIKE 'Questions'")
     return int(rows[0][1])
-
-
-def wait_for(url: str) -> None:
-    ends = time.monotonic() + 30
-    while time.monotonic() < ends:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"{url} did not become ready")
 
 
 @contextmanager
