@@ -1,6 +1,6 @@
 """The SQL of intake, for MySQL/MariaDB and for SQLite: a set of rows of any size travels as one parameter.
 
-Used by `intake.py` alone. The ORM's `bulk_create` costs two thirds of a webhook's time (measured), and "insert or lock"
+Used by `ledgers.py` alone. The ORM's `bulk_create` costs two thirds of a webhook's time (measured), and "insert or lock"
 can't be said with it.
 """
 
@@ -102,12 +102,13 @@ TRANSITIONS = Statement(
         "number": INTEGER,
         "version": INTEGER,
         "kind": KEY,
+        "source": KEY,
         "webhook_id": INTEGER,
         "starts_at": TIME,
         "ends_at": TIME,
     },
-    f"""INSERT INTO {_TRANSITION} (identity_id, alert_id, version, kind, webhook_id, starts_at, ends_at)
-        SELECT j.identity_id, a.id, j.version, j.kind, j.webhook_id, j.starts_at, j.ends_at
+    f"""INSERT INTO {_TRANSITION} (identity_id, alert_id, version, kind, source, webhook_id, starts_at, ends_at)
+        SELECT j.identity_id, a.id, j.version, j.kind, j.source, j.webhook_id, j.starts_at, j.ends_at
         FROM ROWS JOIN {_ALERT} a ON a.identity_id = j.identity_id AND a.number = j.number
         ORDER BY j.identity_id, j.version""",
 )
@@ -127,9 +128,9 @@ NOTIFICATIONS = Statement(
         "due_at": TIME,
     },
     f"""INSERT INTO {_NOTIFICATION}
-            (`key`, channel_id, identity_id, alert_id, kind, ordinal, state, reason, cause_at, due_at)
+            (`key`, channel_id, identity_id, alert_id, kind, ordinal, state, reason, cause_at, due_at, first_due_at)
         SELECT j.`key`, j.channel_id, j.identity_id, a.id, j.kind, j.ordinal, j.state, j.reason, j.cause_at,
-               COALESCE(j.due_at, NOW())
+               COALESCE(j.due_at, NOW()), COALESCE(j.due_at, NOW())
         FROM ROWS JOIN {_ALERT} a ON a.identity_id = j.identity_id AND a.number = j.number
         ORDER BY j.place""",
 )

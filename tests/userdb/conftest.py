@@ -76,6 +76,7 @@ def rows(count: int = 1) -> dict[type[Model], list[Any]]:
         make(models.AlertPolicy, policy="repeated_failures", tenant=tenant.name, threshold=5)
         make(models.Acknowledgement, alert=alert, by="alice")
         make(models.MaintenanceWindow, tenant=tenant.name, starts_at=moment, ends_at=moment + timedelta(1), reason="x")
+        make(models.AlertmanagerPeer, url=f"http://alertmanager-{tenant.name}:9093", answered_at=moment, firing=n)
         make(models.AuditEntry, by="alice", action="change", kind="channel", object_id=str(n), name="x", new={"a": 1})
     return made
 

@@ -1,6 +1,6 @@
 """Every table of userdb, by what it is about. Logic of the flow is not here: it is in the processes that use the rows."""
 
-from userdb.models.alerts import Alert, AlertIdentity, AlertTransition, WebhookEvent
+from userdb.models.alerts import Alert, AlertIdentity, AlertmanagerPeer, AlertTransition, WebhookEvent
 from userdb.models.delivery import Channel, DeliveryAttempt, Notification
 from userdb.models.events import ContainerUsage, MonitorEvent, RequestRollup
 from userdb.models.people import Acknowledgement, AlertPolicy, AuditEntry, MaintenanceWindow
@@ -12,6 +12,7 @@ __all__ = [
     "AlertIdentity",
     "AlertPolicy",
     "AlertTransition",
+    "AlertmanagerPeer",
     "AuditEntry",
     "Channel",
     "ContainerUsage",

@@ -32,9 +32,11 @@ class WebhookEvent(models.Model):
     odd = models.JSONField(default=list, help_text="Entries set aside: index and reason.")
     result = KeyField(max_length=16, choices=Result.choices)
     error = models.TextField(blank=True)
+    replayed_at = models.DateTimeField(null=True, help_text="When it was last applied again.")
 
     class Meta:
         ordering = ["-id"]
+        permissions = [("replay_webhookevent", "Can apply stored webhooks again")]
         constraints = [one_of("result", ["applied", "unchanged", "unreadable"], "webhook_result")]
         indexes = [
             # retention, oldest first
@@ -55,12 +57,30 @@ class AlertIdentity(models.Model):
         FIRING = "firing"
         RESOLVED = "resolved"
 
+    class Origin(models.TextChoices):
+        ALERTMANAGER = "alertmanager"
+        BRIDGE = "bridge"  # what the bridge says of itself and of the chain: no Alertmanager knows it
+
+    class Suppression(models.TextChoices):
+        NONE = ""
+        SILENCED = "silenced"
+        INHIBITED = "inhibited"
+
     fingerprint = AsciiKeyField(max_length=64, primary_key=True)
     alertname = models.CharField(max_length=255, db_default="")
     tenant = KeyField(max_length=63, db_default="")
     severity = models.CharField(max_length=32, db_default="")
     labels = models.JSONField(default=dict)
+    origin = KeyField(max_length=16, choices=Origin.choices, db_default="alertmanager")
     state = KeyField(max_length=16, choices=State.choices, db_default="new")
+    suppression = KeyField(
+        max_length=16,
+        choices=Suppression.choices,
+        db_default="",
+        blank=True,
+        help_text="What every Alertmanager that lists it says, when it was last asked.",
+    )
+    suppressed_by = models.JSONField(null=True, help_text="Ids of silences, fingerprints of inhibiting alerts.")
     # "At most one open" is this column: MySQL silently skips a conditional unique constraint
     open_alert = models.OneToOneField("Alert", models.PROTECT, null=True, editable=False, related_name="+")
     episodes = models.PositiveIntegerField(db_default=0, help_text="Number of the last episode.")
@@ -68,14 +88,21 @@ class AlertIdentity(models.Model):
     previous_start = models.DateTimeField(null=True, help_text="P: that of the episode before it.")
     last_end = models.DateTimeField(null=True)
     last_told_at = models.DateTimeField(null=True, help_text="When any channel last took a notification of it.")
+    heard_at = models.DateTimeField(null=True, help_text="Of Watchdog alone: when a webhook last brought it.")
     version = models.PositiveBigIntegerField(db_default=0, help_text="Number of the last applied change.")
     created_at = UtcNowField()
     updated_at = UtcNowField()
 
     class Meta:
         verbose_name_plural = "alert identities"
-        constraints = [one_of("state", ["new", "firing", "resolved"], "identity_state")]
+        constraints = [
+            one_of("state", ["new", "firing", "resolved"], "identity_state"),
+            one_of("origin", ["alertmanager", "bridge"], "identity_origin"),
+            one_of("suppression", ["", "silenced", "inhibited"], "identity_suppression"),
+        ]
         indexes = [
+            # admin: the last changed first; retention: those that nothing refers to any more, oldest first
+            models.Index(fields=["updated_at"], name="identity_updated"),
             # admin: what fires now, by tenant
             models.Index(fields=["state", "tenant"], name="identity_by_state"),
         ]
@@ -95,7 +122,9 @@ class Alert(models.Model):
         NOBODY = ""
         WEBHOOK = "webhook"
         SUPERSEDED = "superseded"  # a later start came before its end was heard
-        RECONCILIATION = "reconciliation"
+        RECONCILIATION = "reconciliation"  # no Alertmanager lists it any more
+        UNCONFIRMED = "unconfirmed"  # it was heard again, and no Alertmanager lists it
+        BRIDGE = "bridge"  # the bridge saw its own trouble end
 
     identity = models.ForeignKey(AlertIdentity, models.PROTECT, related_name="alerts")
     number = models.PositiveIntegerField(help_text="Its place among the identity's episodes, from 1.")
@@ -112,11 +141,19 @@ class Alert(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        permissions = [
+            ("silence_alert", "Can silence alerts in Alertmanager, and end silences"),
+            ("acknowledge_alert", "Can acknowledge alerts"),
+        ]
         constraints = [
             # intake writes episodes by this key, and finds them by it
             models.UniqueConstraint(fields=["identity", "number"], name="episode_number_once"),
             one_of("state", ["firing", "resolved"], "alert_state"),
-            one_of("closed_by", ["", "webhook", "superseded", "reconciliation"], "alert_closed_by"),
+            one_of(
+                "closed_by",
+                ["", "webhook", "superseded", "reconciliation", "unconfirmed", "bridge"],
+                "alert_closed_by",
+            ),
         ]
         indexes = [
             # admin: the firing ones, newest first; retention: the resolved ones by their end
@@ -142,10 +179,18 @@ class AlertTransition(models.Model):
         END_KNOWN = "end_known"  # an earlier episode's end
         UNCONFIRMED = "unconfirmed"  # a refired that no Alertmanager lists
 
+    class Source(models.TextChoices):
+        WEBHOOK = "webhook"
+        REPLAY = "replay"  # a stored webhook, applied again
+        RECONCILIATION = "reconciliation"  # what the Alertmanagers' API says
+        RELAY = "relay"  # asked the Alertmanagers before it told
+        BRIDGE = "bridge"  # what the bridge says of itself
+
     identity = models.ForeignKey(AlertIdentity, models.PROTECT, related_name="transitions")
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="transitions")
     version = models.PositiveBigIntegerField(help_text="The identity's count of changes, this one included.")
     kind = KeyField(max_length=16, choices=Kind.choices)
+    source = KeyField(max_length=16, choices=Source.choices, db_default="webhook", help_text="Who brought it.")
     webhook = models.ForeignKey(WebhookEvent, models.SET_NULL, null=True, related_name="transitions")
     starts_at = models.DateTimeField(null=True, help_text="The start in the word that brought it.")
     ends_at = models.DateTimeField(null=True, help_text="The end in that word.")
@@ -169,7 +214,27 @@ class AlertTransition(models.Model):
                 ],
                 "transition_kind",
             ),
+            one_of("source", ["webhook", "replay", "reconciliation", "relay", "bridge"], "transition_source"),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} v{self.version}"
+
+
+class AlertmanagerPeer(models.Model):
+    """What reconciliation last heard from one configured Alertmanager. One row a URL of ALERTMANAGER_URL."""
+
+    url = KeyField(max_length=255, unique=True, help_text="Without its password.")
+    asked_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(
+        null=True, help_text="When it last answered: closing waits for every one of them."
+    )
+    started_at = models.DateTimeField(null=True, help_text="When it was started, by its own word.")
+    firing = models.PositiveIntegerField(db_default=0, help_text="Alerts that it listed.")
+    error = models.TextField(blank=True, help_text="Why it did not answer when it was last asked.")
+
+    class Meta:
+        ordering = ["url"]
+
+    def __str__(self) -> str:
+        return str(self.url)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from django.core.validators import MinValueValidator
 from django.db import models
 
 from userdb import secrets
@@ -71,6 +72,18 @@ class Channel(models.Model):
     quiet_critical = models.BooleanField(
         default=True, db_default=True, help_text="What is critical is told in quiet hours too."
     )
+    per_minute = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Messages a minute; what is owed beyond it is told in one digest. Empty: the kind's own limit.",
+    )
+    late_after = models.DurationField(
+        null=True,
+        blank=True,
+        default=timedelta(hours=1),
+        help_text="What could not be sent within this time (hh:mm:ss) is not told as if it were new. Empty: it always is.",
+    )
     created_at = UtcNowField()
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -136,7 +149,11 @@ class Notification(models.Model):
     cause_at = UtcNowField(help_text="When the webhook that caused it was received.")
     created_at = UtcNowField()
     due_at = UtcNowField(help_text="Not before this time.")
+    first_due_at = UtcNowField(help_text="When it could first be sent: lateness counts from here.")
     attempts = models.PositiveIntegerField(db_default=0)
+    attempts_before = models.PositiveIntegerField(
+        db_default=0, help_text="Attempts made before a person sent it again: the limit counts from here."
+    )
     claim = AsciiKeyField(max_length=32, db_default="", help_text="Who is sending it.")
     claimed_until = models.DateTimeField(null=True)
     delivered_at = models.DateTimeField(null=True)
@@ -144,6 +161,7 @@ class Notification(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        permissions = [("resend_notification", "Can send dead notifications again")]
         constraints = [
             one_of("kind", ["firing", "refired", "repeat", "resolved", "digest"], "notification_kind"),
             one_of(
