@@ -22,7 +22,25 @@ OUTCOMES = ("success", "failure")
 REQUEST_FAILURES = ("timeout", "auth", "refused", "upstream", "error", "client_gone")
 """Why a request through the gateway failed."""
 
-POLICIES = ("repeated_failures", "consecutive_failures")
+POLICIES = (
+    "repeated_failures",
+    "consecutive_failures",
+    "failing_share",
+    "no_success",
+    "run_stuck",
+    "late_events",
+    "request_errors",
+    "request_timeouts",
+    "request_auth_failures",
+    "request_latency",
+    "container_cpu",
+    "container_memory",
+    "container_rising",
+    "container_restarts",
+    "container_not_ready",
+    "container_pending",
+    "container_terminating",
+)
 """Thresholds that an admin may change; what holds before that stands in the rule's own file under prometheus/."""
 
 OTHER = "other"
