@@ -9,6 +9,7 @@ transactions, exact.
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import Counter
@@ -36,6 +37,8 @@ class Cause:
     source: str
     """One of AlertTransition.Source."""
     webhook: int | None = None
+    at: datetime | None = None
+    """When it was heard, of a stored webhook that is applied again; None: now."""
 
 
 def destinations() -> list[Destination]:
@@ -66,6 +69,12 @@ def read(words: Sequence[AlertWord]) -> dict[str, Ledger]:
         (fingerprint, _cut(found, "alertname", 255), _cut(found, "tenant", 63), _cut(found, "severity", 32), found)
         for fingerprint, found in sorted(labels.items())
     )
+    return look(words)
+
+
+def look(words: Sequence[AlertWord]) -> dict[str, Ledger]:
+    """Return the same of those that userdb knows, without locking or inserting any: right until somebody else writes."""
+    labels = {word.fingerprint: word.labels for word in reversed(words)}
     ledgers: dict[str, Ledger] = {}
     ids: dict[int, Ledger] = {}
     # the start is asked for only where an earlier episode's end may be meant
@@ -135,7 +144,7 @@ def write(ledgers: Iterable[Ledger], cause: Cause) -> int:
     statements.NOTIFICATIONS.run(
         (
             place, o.key, o.channel, ledger.identity.fingerprint, o.number, o.kind, o.ordinal,
-            "void" if o.void else "owed", "superseded" if o.void else "", ledger.now, o.due_at,
+            "void" if o.void else "owed", "superseded" if o.void else "", cause.at or ledger.now, o.due_at,
         )
         for place, (ledger, o) in enumerate(owed)
     )  # fmt: skip

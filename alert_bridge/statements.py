@@ -1,6 +1,6 @@
 """The SQL of intake, for MySQL/MariaDB and for SQLite: a set of rows of any size travels as one parameter.
 
-Used by `ledgers.py` alone. The ORM's `bulk_create` costs two thirds of a webhook's time (measured), and "insert or lock"
+Used by `ledgers.py`, and by `replay.py`. The ORM's `bulk_create` costs two thirds of a webhook's time (measured), and "insert or lock"
 can't be said with it.
 """
 
@@ -71,6 +71,14 @@ HOLDINGS = Statement(
                SUM(n.kind <> 'resolved' AND n.state IN ('unconfirmed', 'owed', 'sending')),
                MAX(CASE WHEN n.kind <> 'resolved' THEN n.created_at END)
         FROM ROWS JOIN {_NOTIFICATION} n ON n.alert_id = j.alert GROUP BY n.alert_id, n.channel_id""",
+)
+
+# what is known of an alert since: the newest webhook that changed it, and when anything else last did (a webhook that
+# retention has deleted, reconciliation, the relay's question)
+HEARD = Statement(
+    {"fingerprint": ASCII},
+    f"""SELECT t.identity_id, MAX(t.webhook_id), MAX(CASE WHEN t.webhook_id IS NULL AND t.source <> 'replay' THEN t.at END)
+        FROM ROWS JOIN {_TRANSITION} t ON t.identity_id = j.fingerprint GROUP BY t.identity_id""",
 )
 
 _EPISODE = {
