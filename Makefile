@@ -7,7 +7,7 @@ export PIP_NO_INPUT := 1
 PYTEST := $(BIN)/python -m pytest -q
 SHARED := -n 3 --dist worksteal
 
-.PHONY: run smoke fast test check lock clean
+.PHONY: run smoke fast test check lock env clean
 
 run: .venv/run.ok
 	@$(BIN)/python -m local.run
@@ -37,13 +37,21 @@ check: .venv/test.ok
 	DJANGO_SECRET_KEY=of-the-type-check-only $(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Lock files are made anew, with hashes, from pyproject.toml.
+# Lock files are made anew, with hashes, from pyproject.toml; those of the images take what the tests have been run with.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+  --custom-compile-command "make lock" pyproject.toml
 lock: .venv/test.ok
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --custom-compile-command "make lock" --extra gateway --extra bridge --extra local pyproject.toml -o requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --custom-compile-command "make lock" --extra gateway --extra bridge --extra local --extra apprise --group dev pyproject.toml -o requirements/test.txt
+	$(LOCK) --extra gateway --extra bridge --extra local -o requirements/run.txt
+	$(LOCK) --extra gateway --extra bridge --extra local --extra apprise --group dev -o requirements/test.txt
+	$(LOCK) -c requirements/test.txt -c requirements/mysql.txt --extra bridge --extra mysql --extra apprise -o requirements/admin.txt
+	$(LOCK) -c requirements/test.txt -c requirements/mysql.txt --extra gateway --extra mysql -o requirements/gateway.txt
+	$(LOCK) -c requirements/test.txt -o requirements/client.txt
+	$(LOCK) -c requirements/test.txt --extra sample -o requirements/sample.txt
+
+# Secrets and settings of docker-compose.yml, made once.
+env: .venv/run.ok
+	@$(BIN)/python -m local.compose
 
 clean:
 	@printf 'Remove var/ with its database, messages and secrets? [y/N] '; read answer; \
