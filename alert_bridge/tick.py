@@ -51,7 +51,8 @@ class Tick(Collector):
 
     facts: Facts | None = None
     failures: int = 0
-    late: int = 0
+    late: dict[str, int] = field(default_factory=dict)
+    """By tenant, since this process began."""
     seconds: float = 0.0
     last_good: float = field(default_factory=time.monotonic)
     _late_until: datetime | None = None
@@ -70,7 +71,7 @@ class Tick(Collector):
         try:
             close_old_connections()
             self.facts = read()
-            self.late += self._newly_late()
+            self._count_late(self.facts.tenants)
         except (DatabaseError, InterfaceError) as error:
             log.error("userdb can't be read", extra={"error": str(error), "failures": self.failures + 1})
             health.UP.set(0)
@@ -94,13 +95,15 @@ class Tick(Collector):
         age = time.monotonic() - self.last_good
         return f"userdb was last read {age:.0f} s ago" if age > 3 * PERIOD + 10 else None
 
-    def _newly_late(self) -> int:
-        """Return how many late events were received since the last time; each is counted once, by each process."""
+    def _count_late(self, tenants: list[str]) -> None:
+        """Add each tenant's late events received since the last time; each is counted once, by each process."""
         until = clock.now() - _SETTLED
         rows = MonitorEvent.objects.filter(received_at__gte=self._late_until or until, received_at__lt=until)
-        count = rows.filter(occurred_at__lt=F("received_at") - LATE).count()
-        self._late_until = until
-        return count
+        late = rows.filter(occurred_at__lt=F("received_at") - LATE).order_by().values("tenant").annotate(n=Count("pk"))
+        counts = self.late | {tenant: self.late.get(tenant, 0) for tenant in (*tenants, UNKNOWN)}
+        for row in late:
+            counts[row["tenant"] if row["tenant"] in tenants else UNKNOWN] += row["n"]
+        self.late, self._late_until = counts, until
 
     def collect(self) -> Iterator[Metric]:
         facts = self.facts
@@ -110,11 +113,14 @@ class Tick(Collector):
         yield GaugeMetricFamily(
             "mission_tick_duration_seconds", "How long the last reading of userdb took.", self.seconds
         )
-        yield CounterMetricFamily(
+        late = CounterMetricFamily(
             "mission_late_events_total",
             "Events received more than 5 minutes after they happened: the windows 1m and 5m leave them out.",
-            self.late,
+            labels=["tenant"],
         )
+        for tenant, count in self.late.items():
+            late.add_metric([tenant], count)
+        yield late
         if facts is not None:
             yield from families(facts)
 

@@ -135,19 +135,21 @@ def test_without_events_there_is_no_series() -> None:
 
 
 @STEPS
-def test_a_late_event_is_counted_once() -> None:
+def test_a_late_event_is_counted_once_under_its_tenants_name() -> None:
     tick = Tick()
     tick.step()
     # lateness is counted 10 s after the receipt, when the row is surely committed: the rows are moved there, as time does
     event(9.8, late=301)
     event(9.8, late=299)
+    event(9.8, late=301, tenant="evil-0815")
     event(11, late=9_999)  # received before this process began: not its to count
-    counts = [lines(tick, "mission_late_events_total")[""]]
-    until(lambda: tick.step() or lines(tick, "mission_late_events_total")[""] > 0)
+    none = {'{tenant="alpha"}': 0, '{tenant="unknown"}': 0}
+    counts = [lines(tick, "mission_late_events_total")]
+    until(lambda: tick.step() or lines(tick, "mission_late_events_total") != none)
     for _ in range(2):
         tick.step()
-        counts.append(lines(tick, "mission_late_events_total")[""])
-    assert counts == [0, 1, 1]
+        counts.append(lines(tick, "mission_late_events_total"))
+    assert counts == [none, *[{'{tenant="alpha"}': 1, '{tenant="unknown"}': 1}] * 2]
 
 
 def test_thresholds_are_those_of_userdb() -> None:
