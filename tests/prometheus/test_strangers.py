@@ -187,6 +187,7 @@ def test_a_target_without_a_tenants_name_is_not_scraped(ask: Ask) -> None:
 
 
 def test_the_rules_hear_the_bridge_and_each_tenant_of_itself(ask: Ask) -> None:
-    assert {s["value"][1] for s in ask("policy:mission_policy_threshold:known")} == {"3"}
+    known = ask('policy:mission_policy_threshold:known{policy=~"repeated_failures|consecutive_failures"}')
+    assert {s["value"][1] for s in known} == {"3"}
     assert values(ask('ALERTS{alertname=~"RepeatedFailures|SimulationFailing"}'), "tenant") == {"forger"}
     assert ask('ALERTS{alertname=~"Forged|UserdbDown|NotificationsDead"}') == []
