@@ -48,6 +48,9 @@ def _families(connection: sqlite3.Connection) -> Iterator[Metric]:
 def _tasks(connection: sqlite3.Connection) -> Iterator[Metric]:
     runs = CounterMetricFamily("mission_runs", "Runs that have ended.", labels=["task", "outcome"])
     in_progress = GaugeMetricFamily("mission_runs_in_progress", "Runs under way.", labels=["task"])
+    oldest = GaugeMetricFamily(
+        "mission_run_oldest_start_timestamp_seconds", "Start of the oldest run under way.", labels=["task"]
+    )
     success = GaugeMetricFamily(
         "mission_run_last_success_timestamp_seconds", "End of the last success.", labels=["task"]
     )
@@ -55,19 +58,23 @@ def _tasks(connection: sqlite3.Connection) -> Iterator[Metric]:
         "mission_run_last_failure_timestamp_seconds", "End of the last failure.", labels=["task"]
     )
     row = GaugeMetricFamily("mission_consecutive_failures", "Failed runs since the last success.", labels=["task"])
-    running = dict(connection.execute("SELECT label, count(*) FROM running GROUP BY label").fetchall())
+    under_way = connection.execute("SELECT label, count(*), min(started_at) FROM running GROUP BY label")
+    running = {label: (count, started) for label, count, started in under_way}
     for label, successes, failures, consecutive, last_success, last_failure in connection.execute(
         "SELECT label, successes, failures, consecutive_failures, last_success, last_failure FROM task ORDER BY label"
     ):
         runs.add_metric([label, "success"], successes)
         runs.add_metric([label, "failure"], failures)
-        in_progress.add_metric([label], running.get(label, 0))
+        count, started = running.get(label, (0, None))
+        in_progress.add_metric([label], count)
+        if started is not None:
+            oldest.add_metric([label], started)
         row.add_metric([label], consecutive)
         if last_success is not None:
             success.add_metric([label], last_success)
         if last_failure is not None:
             failure.add_metric([label], last_failure)
-    yield from (runs, in_progress, success, failure, row)
+    yield from (runs, in_progress, oldest, success, failure, row)
 
 
 def _durations(connection: sqlite3.Connection) -> Metric:

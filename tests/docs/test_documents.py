@@ -59,13 +59,14 @@ def _documented_metrics() -> set[code.Family]:
 
 
 def _of_the_client(folder: Path) -> Iterator[code.Family]:
-    """Yield what the client's collector exposes once a run has failed and another succeeded."""
+    """Yield what the client's collector exposes once a run has failed, another succeeded, and a third is under way."""
     spool = Spool(folder)
     failure = events.make(task="t", failure_type="timeout", level="error", message="m", detail={}, occurred_at=0.0)
     for number, event in enumerate([None, failure]):
         started = Started(str(number), "t", 0.0)
         spool.start(started)
         spool.finish(started, 1.0, event)
+    spool.start(Started("2", "t", 0.0))
     for family in SpoolCollector(spool).collect():
         labels = {label for sample in family.samples for label in sample.labels}
         yield code.Family(code.exposed(family.name, family.type), family.type, frozenset(labels - {"le"}))

@@ -39,6 +39,18 @@ def test_a_task_is_exposed_whole_from_its_first_run_on(spool: Spool) -> None:
     assert 'mission_run_last_success_timestamp_seconds{task="grid"}' not in seen
 
 
+def test_of_the_runs_under_way_the_oldest_start_is_exposed_and_none_when_all_have_ended(spool: Spool) -> None:
+    runs = [Started("r1", "grid", 300.0), Started("r2", "grid", 100.0), Started("r3", "other-task", 50.0)]
+    for run in runs:
+        spool.start(run)
+    series = 'mission_run_oldest_start_timestamp_seconds{task="grid"}'
+    assert scrape(spool)[series] == 100
+    spool.finish(runs[1], 7.0, None)
+    assert scrape(spool)[series] == 300
+    spool.finish(runs[0], 7.0, event())
+    assert series not in scrape(spool)
+
+
 def test_runs_are_counted_by_outcome_duration_and_failure(spool: Spool) -> None:
     spool.finish(Started("r1", "grid", 100.0), 0.05, None)
     spool.finish(Started("r2", "grid", 200.0), 70.0, event())
