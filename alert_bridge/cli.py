@@ -1,4 +1,4 @@
-"""The command `alert-bridge`: `web` (webhook and pages), `relay` (sends)."""
+"""The command `alert-bridge`: `web` (webhook and pages), `relay` (sends), `replay` (stored webhooks)."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+from alert_bridge import replay_flags
 from runtime import logs
 from runtime.build import expose_build_info
 from runtime.flags import add_listen_flag, add_log_flags, add_version, exit_codes, stop_on_signals, threads
@@ -77,6 +78,14 @@ def relay(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def replay(arguments: argparse.Namespace) -> int:
+    """Apply stored webhooks again."""
+    _django()
+    from alert_bridge import replay_command
+
+    return replay_command.run(arguments)
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("alert-bridge", description="Alertmanager's webhooks in, alerts kept, admins told.")
     add_version(made)
@@ -89,7 +98,10 @@ def parser() -> argparse.ArgumentParser:
     sender = commands.add_parser("relay", help="sends what is owed")
     add_listen_flag(sender, ":8101", "metrics and health")
     sender.set_defaults(run=relay)
-    for command in (site, sender):
+    again = commands.add_parser("replay", help="applies stored webhooks again")
+    replay_flags.add(again)
+    again.set_defaults(run=replay)
+    for command in (site, sender, again):
         add_log_flags(command)
     return made
 

@@ -6,6 +6,7 @@ statements, whatever the number of alerts; how alerts are locked, read and writt
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import Counter
 
@@ -52,8 +53,19 @@ def _apply(webhook: Webhook, packed: bytes, size: int, sender: str) -> tuple[Tak
     return Taken(row.pk, changes, notifications, row.result), changed
 
 
+def result(webhook: Webhook, changes: int) -> str:
+    """Return what the row says of a webhook that brought so many changes."""
+    if webhook.error:
+        return WebhookEvent.Result.UNREADABLE
+    return WebhookEvent.Result.APPLIED if changes else WebhookEvent.Result.UNCHANGED
+
+
+def set_aside(webhook: Webhook) -> list[dict[str, Any]]:
+    """Return what the row says of entries that could not be applied."""
+    return [{"index": odd.index, "reason": odd.reason} for odd in webhook.odd]
+
+
 def _store(webhook: Webhook, packed: bytes, size: int, sender: str, changes: int) -> WebhookEvent:
-    result = WebhookEvent.Result.APPLIED if changes else WebhookEvent.Result.UNCHANGED
     return WebhookEvent.objects.create(
         sender=sender[:64],
         body=packed,
@@ -62,7 +74,7 @@ def _store(webhook: Webhook, packed: bytes, size: int, sender: str, changes: int
         group_key=webhook.group_key,
         alerts=webhook.entries,
         changes=changes,
-        odd=[{"index": odd.index, "reason": odd.reason} for odd in webhook.odd],
-        result=WebhookEvent.Result.UNREADABLE if webhook.error else result,
+        odd=set_aside(webhook),
+        result=result(webhook, changes),
         error=webhook.error,
     )

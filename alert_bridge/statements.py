@@ -1,7 +1,7 @@
 """The SQL of intake, for MySQL/MariaDB and for SQLite: a set of rows of any size travels as one parameter.
 
-Used by `ledgers.py`, and by `replay.py`. The ORM's `bulk_create` costs two thirds of a webhook's time (measured), and "insert or lock"
-can't be said with it.
+Used by `ledgers.py`, and by `replay.py`. The ORM's `bulk_create` costs two thirds of a webhook's time (measured), and
+"insert or lock" can't be said with it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -3,6 +3,8 @@
 Called by the admin pages and by commands that people run. Values of secrets never get here: callers name what changed.
 """
 
+import getpass
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +14,15 @@ from django.db.models import Model
 from userdb.models import AuditEntry
 
 _HIDDEN = frozenset({"secret_token", "hash", "password"})
+
+
+def command_line() -> str:
+    """Return the name under which a command that somebody runs is on record."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        name = f"user {os.getuid()}"
+    return f"{name} (command line)"
 
 
 def picture(instance: Model | None) -> dict[str, Any] | None:

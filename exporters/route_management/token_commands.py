@@ -4,8 +4,6 @@ The token itself is the only line on standard output, so that it can go into a f
 """
 
 import argparse
-import getpass
-import os
 import sys
 from datetime import timedelta
 
@@ -16,14 +14,6 @@ from runtime.settings import SettingsError
 from userdb import audit, tokens
 from userdb.models import ReporterToken, Tenant
 from userdb.transactions import in_transaction
-
-
-def _by() -> str:
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
-        name = f"user {os.getuid()}"
-    return f"{name} (command line)"
 
 
 def _say(text: str) -> None:
@@ -45,9 +35,11 @@ def _tenant(name: str) -> Tenant:
 
 
 def _create(tenant: Tenant, note: str, expires: timedelta | None) -> str:
-    token, row = tokens.create(tenant, _by(), note, None if expires is None else timezone.now() + expires)
+    token, row = tokens.create(
+        tenant, audit.command_line(), note, None if expires is None else timezone.now() + expires
+    )
     row.refresh_from_db()
-    audit.record(_by(), "add", row, new=audit.picture(row))
+    audit.record(audit.command_line(), "add", row, new=audit.picture(row))
     return token
 
 
@@ -64,7 +56,7 @@ def create(arguments: argparse.Namespace) -> int:
         tenant, new = Tenant.objects.get_or_create(name=arguments.tenant)
         if new:
             tenant.refresh_from_db()
-            audit.record(_by(), "add", tenant, new=audit.picture(tenant))
+            audit.record(audit.command_line(), "add", tenant, new=audit.picture(tenant))
         return tenant, new, _create(tenant, arguments.note, arguments.expires)
 
     tenant, new, token = in_transaction(work)
@@ -83,7 +75,7 @@ def rotate(arguments: argparse.Namespace) -> int:
         for row in in_force:
             before, row.expires_at = audit.picture(row), ends
             row.save(update_fields=["expires_at"])
-            audit.record(_by(), "rotate", row, before, audit.picture(row))
+            audit.record(audit.command_line(), "rotate", row, before, audit.picture(row))
         return len(in_force), _create(tenant, arguments.note, None)
 
     older, token = in_transaction(work)
@@ -100,7 +92,7 @@ def revoke(arguments: argparse.Namespace) -> int:
             raise SettingsError(f"{len(rows)} tokens not yet revoked begin with {arguments.hint!r}: see 'token list'")
         before, rows[0].revoked_at = audit.picture(rows[0]), timezone.now()
         rows[0].save(update_fields=["revoked_at"])
-        audit.record(_by(), "revoke", rows[0], before, audit.picture(rows[0]))
+        audit.record(audit.command_line(), "revoke", rows[0], before, audit.picture(rows[0]))
         return rows[0]
 
     row = in_transaction(work)
