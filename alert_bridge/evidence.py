@@ -1,6 +1,7 @@
 """The last failures behind an alert: rows of `MonitorEvent` of its tenant, and of its task and type where it names them.
 
-Called by `relay.py` before it begins a try, outside any transaction. What it costs does not grow with the table.
+Called by `relay.py` before it begins a try, outside any transaction; the alert's page asks which events an alert is
+about. What it costs does not grow with the table.
 """
 
 from django.db.models.functions import Substr
@@ -14,7 +15,7 @@ _LOOKED_AT = 200
 _MESSAGE = 500
 
 
-def _event_type(labels: dict[str, str]) -> str:
+def event_type_of(labels: dict[str, str]) -> str:
     """Return which events an alert is about: its label says so, or what it is labelled with; business failures else."""
     said = labels.get("event_type", "")
     if said in EVENT_TYPES:
@@ -31,7 +32,7 @@ def of(notification: int) -> list[MonitorEvent]:
     tenant, labels, caused_at = about.first() or ("", {}, None)
     if not tenant or not isinstance(labels, dict):
         return []
-    rows = MonitorEvent.objects.filter(tenant=tenant, event_type=_event_type(labels), received_at__lte=caused_at)
+    rows = MonitorEvent.objects.filter(tenant=tenant, event_type=event_type_of(labels), received_at__lte=caused_at)
     asked = {name: labels[name] for name in ("task", "failure_type") if labels.get(name)}
     newest = rows.defer("message", "detail").annotate(said=Substr("message", 1, _MESSAGE)).order_by("-id")
     failures = (row for row in newest[:_LOOKED_AT] if row.level != "info")
