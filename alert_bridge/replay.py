@@ -89,7 +89,8 @@ class _Userdb:
         self.written: list[Ledger] = []
 
     def know(self, words: Sequence[AlertWord]) -> tuple[dict[str, Ledger], dict[str, _Heard]]:
-        known = ledgers.read(words)
+        found = ledgers.read(words)
+        known = {word.fingerprint: found[word.fingerprint] for word in words}
         return known, _heard(known)
 
     def keep(self, row: WebhookEvent, webhook: Webhook, known: dict[str, Ledger]) -> None:
