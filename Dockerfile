@@ -5,6 +5,8 @@
 FROM python:3.11.13-slim-bookworm AS python
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PATH=/opt/venv/bin:$PATH
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin mission
+# volumes that are made new take their owner from here
+RUN install --directory --owner=mission --group=mission /run/tenant /var/spool/mission
 WORKDIR /app
 
 # What is compiled (mysqlclient) is compiled here and never in an image that runs
@@ -61,4 +63,4 @@ FROM python AS sample
 COPY --from=build-sample /opt/venv /opt/venv
 COPY examples/ examples/
 USER 10001:10001
-CMD ["python", "-m", "local.sample", "--tenant", "demo"]
+CMD ["examples/opendss/story.sh"]

@@ -1,4 +1,4 @@
-"""Finds Prometheus and Alertmanager with their tools: on PATH, else out of Debian's packages, unpacked below var/.
+"""Finds Prometheus, Alertmanager, their tools, and nginx: on PATH, else out of Debian's packages, unpacked below var/.
 
 Nothing is installed and no service is started: apt keeps its lists in a folder of ours, so that not even root is needed.
 Called by the local run and by the tests; `python -m local.programs` prints where they are.
@@ -21,19 +21,20 @@ _NAMES = {
     "promtool": ("promtool",),
     "alertmanager": ("alertmanager", "prometheus-alertmanager"),  # the second is Debian's name
     "amtool": ("amtool",),
+    "nginx": ("nginx",),  # of the tests alone: the proxy of docker-compose.yml
 }
-_PACKAGES = {"prometheus": "prometheus", "promtool": "prometheus"}
+_PACKAGES = {"prometheus": "prometheus", "promtool": "prometheus", "nginx": "nginx"}
 _OF_ALERTMANAGER = "prometheus-alertmanager"
 _SHARE = "/usr/share/prometheus/alertmanager"
 
 
 def find(name: str) -> Path:
-    """Return the path of `prometheus`, `promtool`, `alertmanager` or `amtool`; SettingsError says what to install."""
+    """Return the path of one of the programs in `_NAMES`; SettingsError says what to install."""
     return _found(name) or _unpack(name)
 
 
 def _found(name: str) -> Path | None:
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(PROGRAMS)])
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", str(PROGRAMS)])
     for candidate in _NAMES[name]:
         found = shutil.which(candidate, path=path)
         if found:
@@ -44,7 +45,8 @@ def _found(name: str) -> Path | None:
 def _unpack(name: str) -> Path:
     package = _PACKAGES.get(name, _OF_ALERTMANAGER)
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise SettingsError(f"{name} is not on PATH: install Prometheus 2.42 and Alertmanager 0.25 or newer")
+        what = "nginx" if name == "nginx" else "Prometheus 2.42 and Alertmanager 0.25 or newer"
+        raise SettingsError(f"{name} is not on PATH: install {what}")
     sys.stderr.write(f"{name} is not on PATH: unpacking Debian's package {package} below {PROGRAMS}\n")
     PROGRAMS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=PROGRAMS) as scratch:
@@ -52,7 +54,7 @@ def _unpack(name: str) -> Path:
         for archive in Path(scratch).glob("*.deb"):
             _run(["dpkg-deb", "--extract", str(archive), scratch], Path(scratch))
         # moved when whole: a run that is cut off leaves no half program behind
-        for program in Path(scratch, "usr", "bin").iterdir():
+        for program in [*Path(scratch).glob("usr/bin/*"), *Path(scratch).glob("usr/sbin/*")]:
             if program.name == "prometheus-alertmanager":
                 _relocate(program, Path(scratch) / _SHARE[1:])
             else:
@@ -101,7 +103,7 @@ def _run(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-500:]
-        raise SettingsError(f"{command[0]} failed ({said}): install the packages prometheus and {_OF_ALERTMANAGER}")
+        raise SettingsError(f"{command[0]} failed ({said}): install the packages prometheus, {_OF_ALERTMANAGER} and nginx")
 
 
 def main() -> int:

@@ -1,7 +1,9 @@
-"""What a first run needs in userdb: an admin, a tenant with its token, and two channels to the local inbox.
+"""What a first run needs in userdb: an admin, a tenant with its token, and channels to where its messages are seen.
 
 Rows that are there already stay as they are: a second run goes on with what a person has changed. Called after `migrate`.
 """
+
+from pathlib import Path
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -19,16 +21,19 @@ _BY = "local run"
 
 def fill(ports: Ports, tenant: str | None) -> None:
     """Make what is not there yet."""
-    _add_admin()
-    _add_channels(ports)
+    add_admin(credentials.read("admin-password"))
+    add_mailbox(HOST, ports.smtp)
+    hook = {"url": url(ports.inbox) + "/webhook", "secret": credentials.read("inbox-signing-secret")}
+    _add_channel("inbox-webhook", "webhook", {}, hook)
     if tenant:
-        _add_tenant(tenant)
+        add_tenant(tenant, token_file(tenant))
 
 
-def _add_admin() -> None:
+def add_admin(password: str) -> None:
+    """Make the first admin when there is none of that name."""
     users = get_user_model()
     if not users.objects.filter(username=ADMIN).exists():
-        users.objects.create_superuser(username=ADMIN, password=credentials.read("admin-password"))
+        users.objects.create_superuser(username=ADMIN, password=password)
 
 
 def _add_channel(name: str, kind: str, config: dict[str, str], secrets: dict[str, str]) -> None:
@@ -41,24 +46,21 @@ def _add_channel(name: str, kind: str, config: dict[str, str], secrets: dict[str
         audit.record(_BY, "add", channel, new={"name": name, "kind": kind})
 
 
-def _add_channels(ports: Ports) -> None:
-    """Make one channel by e-mail and one by signed webhook, both to the local inbox."""
+def add_mailbox(host: str, port: int) -> None:
+    """Make the channel to a mailbox that takes everything, without a login."""
     mail = {
-        "host": HOST,
-        "port": str(ports.smtp),
+        "host": host,
+        "port": str(port),
         "security": "none",
         "username": "",
         "sender": "mission-monitor@example.org",
         "recipients": "admins@example.org",
     }
     _add_channel("inbox-email", "email", mail, {})
-    hook = {"url": url(ports.inbox) + "/webhook", "secret": credentials.read("inbox-signing-secret")}
-    _add_channel("inbox-webhook", "webhook", {}, hook)
 
 
-def _add_tenant(name: str) -> None:
-    """Make the tenant when it is new, and a reporter token when its file is not there."""
-    file = token_file(name)
+def add_tenant(name: str, file: Path) -> None:
+    """Make the tenant when it is new, and a reporter token when its file is not there or holds none of the tenant's."""
     with transaction.atomic(using=alias()):
         tenant, new = Tenant.objects.get_or_create(name=name)
         if new:

@@ -34,7 +34,7 @@ def test_a_failing_apt_is_told_with_its_own_words(path: Path) -> None:
     for name in ("apt-get", "dpkg-deb"):
         (path / name).write_text("#!/bin/sh\necho 'E: no network' >&2\nexit 100\n")
         (path / name).chmod(0o755)
-    with pytest.raises(SettingsError, match=r"apt-get failed \(E: no network\): install the packages prometheus and"):
+    with pytest.raises(SettingsError, match=r"apt-get failed \(E: no network\): install the packages prometheus,"):
         programs.find("prometheus")
 
 
