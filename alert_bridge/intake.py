@@ -1,7 +1,8 @@
 """One webhook into userdb, in one transaction: raw body, episodes, transitions, and the notifications they owe.
 
 In: the parsed webhook and its raw body, from `webhook.py`. Out: how many changes it brought, once committed. At most 12
-statements, whatever the number of alerts; how alerts are locked, read and written stands in `ledgers.py`.
+statements, 13 when Watchdog is among them, whatever the number of alerts; how alerts are locked, read and written stands in
+`ledgers.py`.
 """
 
 import zlib
@@ -14,9 +15,13 @@ from alert_bridge import ledgers
 from alert_bridge.ledgers import Cause
 from alert_bridge.outbox import Ledger
 from alert_bridge.payload import Webhook
-from userdb.models import AlertTransition, WebhookEvent
+from userdb.models import AlertIdentity, AlertTransition, WebhookEvent
 from userdb.transactions import in_transaction
 
+DEADLINE = 6.0
+"""Seconds: Alertmanager hangs up after 10 and sends again beside the first."""
+WATCHDOG = "Watchdog"
+"""The alert that always fires (prometheus/rules): whoever misses it knows that the way from Prometheus to here is cut."""
 ODD = Counter(
     "mission_webhook_odd_alerts_total", "Entries of webhooks that were set aside as odd; the raw body is kept."
 )
@@ -32,10 +37,10 @@ class Taken:
     result: str
 
 
-def take(webhook: Webhook, body: bytes, sender: str) -> Taken:
-    """Commit the webhook and everything that follows from it; raise UserdbAway when userdb did not take it within 6 s."""
+def take(webhook: Webhook, body: bytes, sender: str, deadline: float = DEADLINE) -> Taken:
+    """Commit the webhook and all that follows from it; raise UserdbAway when userdb did not take it within `deadline`."""
     packed = zlib.compress(body, 1)
-    taken, changed = in_transaction(lambda: _apply(webhook, packed, len(body), sender))
+    taken, changed = in_transaction(lambda: _apply(webhook, packed, len(body), sender), deadline)
     ODD.inc(len(webhook.odd))
     ledgers.count(changed)
     return taken
@@ -46,11 +51,19 @@ def _apply(webhook: Webhook, packed: bytes, size: int, sender: str) -> tuple[Tak
     destinations = ledgers.destinations() if known else []
     for word in webhook.words:
         known[word.fingerprint].apply(word, destinations)
+    _note_watchdog(webhook, known)
     changed = list(known.values())
     changes = sum(len(ledger.identity.changes) for ledger in changed)
     row = _store(webhook, packed, size, sender, changes)
     notifications = ledgers.write(changed, Cause(AlertTransition.Source.WEBHOOK, row.pk))
     return Taken(row.pk, changes, notifications, row.result), changed
+
+
+def _note_watchdog(webhook: Webhook, known: dict[str, Ledger]) -> None:
+    """Note when Watchdog was last heard firing, a repeat included: its absence is what the bridge's own watch tells."""
+    heard = [word.fingerprint for word in webhook.words if word.firing and word.labels.get("alertname") == WATCHDOG]
+    if heard:
+        AlertIdentity.objects.filter(pk__in=heard).update(heard_at=known[heard[0]].now)
 
 
 def result(webhook: Webhook, changes: int) -> str:
