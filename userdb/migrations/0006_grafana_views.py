@@ -9,7 +9,8 @@ do (seen: "error in view ...: no such table").
 
 from django.db import migrations
 
-ALERT = "a.id AS alert_id, i.alertname, COALESCE(NULLIF(i.tenant, ''), 'no tenant') AS tenant, i.severity"
+ALERT = """a.id AS alert_id, i.alertname, COALESCE(NULLIF(i.tenant, ''), 'no tenant') AS tenant, i.severity,
+    JSON_UNQUOTE(JSON_EXTRACT(a.annotations, '$.runbook_url')) AS runbook_url"""
 VIEWS = {
     "grafana_tenants": "SELECT t.name AS tenant, t.title, t.enabled, t.created_at FROM userdb_tenant t",
     "grafana_alerts": """
@@ -17,7 +18,6 @@ VIEWS = {
             CASE WHEN a.state = 'firing' THEN i.suppression ELSE '' END AS suppression,
             a.starts_at, a.ends_at, a.closed_by, a.created_at AS recorded_at,
             JSON_UNQUOTE(JSON_EXTRACT(a.annotations, '$.summary')) AS summary,
-            JSON_UNQUOTE(JSON_EXTRACT(a.annotations, '$.runbook_url')) AS runbook_url,
             JSON_UNQUOTE(JSON_EXTRACT(i.labels, '$.policy')) AS policy
         FROM userdb_alert a JOIN userdb_alertidentity i ON i.fingerprint = a.identity_id
     """,

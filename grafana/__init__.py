@@ -1,0 +1,1 @@
+"""Grafana's dashboards: plain data (`pages/`), the JSON that is made of it (`dashboards/`), and their provisioning."""
