@@ -59,3 +59,9 @@ def record(
         old=old,
         new=new,
     )
+
+
+def record_of_many(by: str, action: str, table: type[Model], name: str, new: Mapping[str, Any]) -> None:
+    """Write one entry of an action on several rows of a table: `name` says on which, `new` what came of it."""
+    kind = table._meta.model_name or ""
+    AuditEntry.objects.create(by=by[:150], action=action, kind=kind, object_id="", name=name[:255], new=new)
