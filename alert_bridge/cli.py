@@ -63,7 +63,7 @@ def web(arguments: argparse.Namespace) -> int:
 def relay(arguments: argparse.Namespace) -> int:
     """Send what is owed until told to stop."""
     _django()
-    from alert_bridge import checks, claims, message
+    from alert_bridge import alertmanagers, checks, claims, confirmation, message
     from alert_bridge.relay import Relay
     from userdb import health
 
@@ -71,6 +71,8 @@ def relay(arguments: argparse.Namespace) -> int:
     checks.require_channel_settings()
     claims.lease()
     message.bridge_url()
+    alertmanagers.peers()
+    confirmation.minimum_uptime()
     worker = Relay(stop_on_signals())
     readiness = {"userdb": health.trouble, "channel secrets": checks.secrets_readiness, "rounds": worker.trouble}
     MetricsPort("alert-bridge relay", arguments.web_listen_address, readiness).start()

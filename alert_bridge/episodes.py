@@ -1,4 +1,4 @@
-"""The table of states: what one word does to what is known of its identity. Pure, called by `intake.py` under the lock.
+"""The table of states: what one word does to what is known of its identity. Pure, called by `outbox.py` under the lock.
 
 In: an `Identity` as it was read, words in the order of the body. Out: the same object, changed, with the changes and the
 episodes that are to be written. L is the highest start ever heard of the last episode, P that of the one before it:
@@ -9,8 +9,11 @@ episodes that are to be written. L is the highest start ever heard of the last e
 | firing, P < s <= L              | the last one again: refired     | nothing, but perhaps an earlier shown start   |
 | firing, s <= P                  | stale: nothing                  | stale: nothing                                |
 | resolved, s > L                 | kept, told to nobody: unheard   | superseded, keeps the later one: resolved     |
-| resolved, P < s <= L            | nothing                         | closes it; nothing if s < L and e <= L        |
+| resolved, P < s <= L            | nothing, or its end is known    | closes it; nothing if s < L and e <= L        |
 | resolved, s <= P                | that earlier episode's end becomes known                        ||
+
+An episode can also end without a word: no Alertmanager lists it any more (`end_unheard`). Its end is not known then, until
+a resolved says it.
 """
 
 from dataclasses import dataclass, field
@@ -31,6 +34,8 @@ class Episode:
     closed_by: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
     generator_url: str = ""
+    unsent: bool = False
+    """No webhook that is still stored brought it: reconciliation found it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,17 @@ class Identity:
             self._firing_again(word)
         else:
             self._resolved(word)
+
+    def end_unheard(self, kind: str, closed_by: str, end: datetime | None = None) -> None:
+        """Close the open episode without a word of its end; `kind` is `resolved` or `unconfirmed`."""
+        episode = self.open
+        assert episode is not None  # noqa: S101  (the caller has looked, under the lock)
+        episode.state, episode.ends_at, episode.closed_by = "resolved", end, closed_by
+        self.written[episode.number] = episode
+        self.state, self.last_end = "resolved", end
+        self.version += 1
+        owes_end_of = episode.number if kind == "resolved" else None
+        self.changes.append(Change(self.version, kind, episode.number, episode.highest_start, end, owes_end_of))
 
     def _note(self, kind: str, number: int, word: AlertWord, owes_end_of: int | None = None) -> None:
         self.version += 1
@@ -140,8 +156,11 @@ class Identity:
         if word.start < self.last.starts_at:
             self._touch(self.last, word).starts_at = word.start
             self._note("started_earlier", self.last.number, word)
-        elif (word.annotations, word.generator_url) != (self.last.annotations, self.last.generator_url):
-            self._touch(self.last, word)  # told with the next message; no change of state
+        elif self.last.unsent or (word.annotations, word.generator_url) != (
+            self.last.annotations,
+            self.last.generator_url,
+        ):
+            self._touch(self.last, word)  # told with the next message, or its first webhook; no change of state
         self.repeated = True
 
     def _ended_before(self, word: AlertWord) -> None:
@@ -161,12 +180,23 @@ class Identity:
         """Apply the end of the last episode, if that is what the word means."""
         episode = self.open
         assert self.last_start is not None  # noqa: S101  (there is an L)
-        if episode is None:
-            return
         if word.start < self.last_start and word.end is not None and word.end <= self.last_start:
             return  # an earlier word's end: it was over before the last start
+        if episode is None:
+            self._said_at_last(word)
+            return
         self._touch(episode, word)
         episode.state, episode.ends_at, episode.closed_by = "resolved", word.end, "webhook"
         episode.starts_at = min(episode.starts_at, word.start)
         self.state, self.last_end = "resolved", word.end
         self._note("resolved", episode.number, word, owes_end_of=episode.number)
+
+    def _said_at_last(self, word: AlertWord) -> None:
+        """Apply the end of an episode that was closed before its end was heard: it becomes known."""
+        episode = self.last
+        if episode is None or episode.ends_at is not None or word.end is None:
+            return
+        if episode.closed_by in ("reconciliation", "unconfirmed"):
+            episode.ends_at = self.last_end = word.end
+            self.written[episode.number] = episode
+            self._note("end_known", episode.number, word)

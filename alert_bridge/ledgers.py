@@ -90,8 +90,9 @@ def look(words: Sequence[AlertWord]) -> dict[str, Ledger]:
     for row in statements.HOLDINGS.run((number,) for number in ids):
         ledger = ids[row[0]]
         firing, refired, repeat, resolved = (int(count) for count in row[2:6])
+        told, waiting, unconfirmed = (bool(flag) for flag in row[6:9])
         ledger.holdings[ledger.identity.episodes, row[1]] = Holding(
-            firing, refired, repeat, resolved, bool(row[6]), bool(row[7]), utc(row[8])
+            firing, refired, repeat, resolved, told, waiting, unconfirmed, utc(row[9])
         )
     return ledgers
 
@@ -117,6 +118,7 @@ def _ledger(row: tuple[Any, ...], labels: dict[str, str]) -> Ledger:
     )
     if row[7] is not None:
         identity.last = _episode(episodes, row[8:15])
+        identity.last.unsent = bool(row[25])
     return Ledger(identity, now)
 
 
@@ -140,11 +142,14 @@ def write(ledgers: Iterable[Ledger], cause: Cause) -> int:
         for change in ledger.identity.changes
     )  # fmt: skip
     statements.VOID.run((ledger.identity.fingerprint,) for ledger in changed if ledger.opened)
+    statements.DROP.run((ledger.identity.fingerprint,) for ledger in changed if ledger.dropped and not ledger.opened)
+    # what the bridge says of itself, no Alertmanager knows
+    asks_nobody = cause.source == AlertTransition.Source.BRIDGE
     owed: list[tuple[Ledger, Owed]] = [(ledger, owed) for ledger in changed for owed in ledger.owed]
     statements.NOTIFICATIONS.run(
         (
             place, o.key, o.channel, ledger.identity.fingerprint, o.number, o.kind, o.ordinal,
-            "void" if o.void else "owed", "superseded" if o.void else "", cause.at or ledger.now, o.due_at,
+            "owed" if asks_nobody and o.state == "unconfirmed" else o.state, o.reason, cause.at or ledger.now, o.due_at,
         )
         for place, (ledger, o) in enumerate(owed)
     )  # fmt: skip

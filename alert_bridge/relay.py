@@ -19,7 +19,7 @@ from datetime import timedelta
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from prometheus_client import Counter, Gauge, Histogram
 
-from alert_bridge import claims, delivery, evidence, message
+from alert_bridge import claims, confirmation, delivery, evidence, message
 from alert_bridge.channels.base import REASONS, DeliveryError, Receipt, TemporaryError
 from alert_bridge.claims import Claim, Recorded, Start
 from alert_bridge.retry import pause
@@ -71,6 +71,7 @@ class Relay:
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     last_round: float = field(default_factory=time.monotonic)
     _seats: dict[int, _Seat] = field(default_factory=dict)
+    _asking: "Future[None] | None" = None
 
     def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="relay")
@@ -94,6 +95,9 @@ class Relay:
         """Start one worker for each channel for which something is due and that has none."""
         close_old_connections()
         claims.void_of_disabled()
+        # beside the sends: the Alertmanagers have 5 s to answer
+        if (self._asking is None or self._asking.done()) and confirmation.pending():
+            self._asking = self._pool.submit(confirmation.run)
         for channel, waits in claims.channels():
             seat = self._seat(channel)
             if waits and (seat.busy is None or seat.busy.done()) and time.monotonic() >= seat.rests_until:

@@ -56,7 +56,7 @@ STATE = Statement(
     f"""SELECT i.fingerprint, i.state, i.episodes, i.last_start, i.previous_start, i.last_end, i.version,
                a.id, a.state, a.starts_at, a.highest_start, a.ends_at, a.closed_by, a.annotations, a.generator_url,
                j.start, e.number, e.state, e.starts_at, e.highest_start, e.ends_at, e.closed_by, e.annotations,
-               e.generator_url, NOW()
+               e.generator_url, NOW(), a.id IS NOT NULL AND a.first_webhook_id IS NULL
         FROM ROWS JOIN {_IDENTITY} i ON i.fingerprint = j.fingerprint
         LEFT JOIN {_ALERT} a ON a.identity_id = i.fingerprint AND a.number = i.episodes
         LEFT JOIN {_ALERT} e ON e.identity_id = i.fingerprint AND e.highest_start = (
@@ -67,8 +67,11 @@ STATE = Statement(
 HOLDINGS = Statement(
     {"alert": INTEGER},
     f"""SELECT n.alert_id, n.channel_id, SUM(n.kind = 'firing'), SUM(n.kind = 'refired'), SUM(n.kind = 'repeat'),
-               SUM(n.kind = 'resolved'), SUM(n.kind IN ('firing', 'refired') AND n.state <> 'void'),
-               SUM(n.kind <> 'resolved' AND n.state IN ('unconfirmed', 'owed', 'sending')),
+               SUM(n.kind = 'resolved'),
+               COALESCE(MAX(CASE WHEN n.kind IN ('firing', 'refired') AND n.state NOT IN ('void', 'unconfirmed')
+                                 THEN n.id END), 0)
+               > COALESCE(MAX(CASE WHEN n.kind = 'resolved' AND n.state <> 'void' THEN n.id END), 0),
+               SUM(n.kind <> 'resolved' AND n.state IN ('owed', 'sending')), SUM(n.state = 'unconfirmed'),
                MAX(CASE WHEN n.kind <> 'resolved' THEN n.created_at END)
         FROM ROWS JOIN {_NOTIFICATION} n ON n.alert_id = j.alert GROUP BY n.alert_id, n.channel_id""",
 )
@@ -94,14 +97,16 @@ _EPISODE = {
     "first_webhook_id": INTEGER,
 }
 _CHANGING = ("state", "starts_at", "ends_at", "closed_by", "annotations", "generator_url")
+# what reconciliation found has no webhook until one brings it
+_FIRST = f"first_webhook_id = COALESCE({_ALERT}.first_webhook_id, "
 _NAMES = ", ".join(_EPISODE)
 EPISODES = Statement(
     _EPISODE,
     f"""INSERT INTO {_ALERT} ({_NAMES}) SELECT {_NAMES} FROM ROWS ON DUPLICATE KEY UPDATE updated_at = NOW(), """
-    + ", ".join(f"{name} = VALUES({name})" for name in _CHANGING),
+    + ", ".join([*(f"{name} = VALUES({name})" for name in _CHANGING), f"{_FIRST}VALUES(first_webhook_id))"]),
     f"""INSERT INTO {_ALERT} ({_NAMES}) SELECT {_NAMES} FROM ROWS WHERE TRUE
         ON CONFLICT (identity_id, number) DO UPDATE SET updated_at = NOW(), """
-    + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING),
+    + ", ".join([*(f"{name} = excluded.{name}" for name in _CHANGING), f"{_FIRST}excluded.first_webhook_id)"]),
 )
 
 TRANSITIONS = Statement(
@@ -156,9 +161,32 @@ VOID = Statement(
             WHERE n.state IN ('unconfirmed', 'owed'))""",
 )
 
+# an unconfirmed episode is over: nobody was told that it returned
+DROP = Statement(
+    {"identity_id": ASCII},
+    f"""UPDATE ROWS STRAIGHT_JOIN {_NOTIFICATION} n FORCE INDEX (notification_order) ON n.identity_id = j.identity_id
+        SET n.state = 'void', n.reason = 'unconfirmed' WHERE n.state = 'unconfirmed'""",
+    f"""UPDATE {_NOTIFICATION} SET state = 'void', reason = 'unconfirmed' WHERE id IN (
+            SELECT n.id FROM ROWS CROSS JOIN {_NOTIFICATION} n ON n.identity_id = j.identity_id
+            WHERE n.state = 'unconfirmed')""",
+)
+
+# the Alertmanagers' word has come, or will not: it may be told
+CONFIRM = Statement(
+    {"identity_id": ASCII},
+    f"""UPDATE ROWS STRAIGHT_JOIN {_NOTIFICATION} n FORCE INDEX (notification_order) ON n.identity_id = j.identity_id
+        SET n.state = 'owed' WHERE n.state = 'unconfirmed'""",
+    f"""UPDATE {_NOTIFICATION} SET state = 'owed' WHERE id IN (
+            SELECT n.id FROM ROWS CROSS JOIN {_NOTIFICATION} n ON n.identity_id = j.identity_id
+            WHERE n.state = 'unconfirmed')""",
+)
+
+# what was silenced or inhibited is that no more once it is over
 _SET_IDENTITY = (
     "state = j.state, episodes = j.episodes, last_start = j.last_start, previous_start = j.previous_start, "
-    "last_end = j.last_end, version = j.version, updated_at = NOW()"
+    "last_end = j.last_end, version = j.version, updated_at = NOW(), "
+    "suppression = CASE WHEN j.open IS NULL THEN '' ELSE suppression END, "
+    "suppressed_by = CASE WHEN j.open IS NULL THEN NULL ELSE suppressed_by END"
 )
 IDENTITIES = Statement(
     {

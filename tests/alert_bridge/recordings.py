@@ -2,14 +2,15 @@
 
 One line an alert, in the order of its first appearance: its transitions | the messages owed to a channel that wants all.
 F firing, R resolved, A refired (again), S superseded, U unheard; a message with `!` is void: its episode was over before
-anything was sent, because the next one had opened. Recordings in which nothing reached the receiver have no line.
+anything was sent, because the next one had opened; so is a return that ended before anybody asked the Alertmanagers about
+it. One with `?` still waits for their word. Recordings in which nothing reached the receiver have no line.
 """
 
 PLAIN = "F R | firing resolved"
 FIRES = "F | firing"
 TWICE = "F R F R | firing! resolved! firing resolved"
-AGAIN = "F R A | firing resolved refired"
-RETURNED = "F R A R | firing resolved refired resolved"
+AGAIN = "F R A | firing resolved refired?"
+RETURNED = "F R A R | firing resolved refired!"
 LOST_END = "F S F | firing! firing"
 
 EXPECTED: dict[str, list[str]] = {

@@ -23,13 +23,16 @@ class Row:
 
 @dataclass
 class Model:
-    """One identity as the table sees it, and what each channel that wants it is owed: (episode, kind, n, void)."""
+    """One identity as the table sees it, and what each channel that wants it is owed: (episode, kind, n, mark).
+
+    Marks: "" owed, "!" void, "?" unconfirmed, while nobody has asked the Alertmanagers.
+    """
 
     channels: dict[str, bool]
     """Channel name -> is told of ends."""
     rows: list[Row] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
-    owed: dict[str, list[tuple[int, str, int, bool]]] = field(default_factory=dict)
+    owed: dict[str, list[tuple[int, str, int, str]]] = field(default_factory=dict)
 
     def apply(self, word: Word) -> list[str]:
         before = len(self.kinds)
@@ -52,13 +55,13 @@ class Model:
             self.rows.append(Row(start, start, True))
             self.kinds.append("firing")
             for name, owed in self.owed.items():
-                self.owed[name] = [(n, kind, i, True) for n, kind, i, _ in owed]
+                self.owed[name] = [(n, kind, i, "!") for n, kind, i, _ in owed]
             self._owe("firing")
         elif place == "last" and not self.rows[-1].open:
             last = self.rows[-1]
             last.open, last.end, last.by, last.low = True, None, "", min(last.low, start)
             self.kinds.append("refired")
-            self._owe("refired")
+            self._owe("refired", "?")
         elif place == "last" and start < self.rows[-1].low:
             self.rows[-1].low = start
             self.kinds.append("started_earlier")
@@ -86,11 +89,25 @@ class Model:
             self.kinds.append("resolved")
             self._owe("resolved")
 
-    def _owe(self, kind: str) -> None:
+    def answered(self, listed: bool) -> list[str]:
+        """The Alertmanagers were asked about the last episode, which is unconfirmed."""
+        for name, owed in self.owed.items():
+            self.owed[name] = [(n, kind, i, mark.replace("?", "" if listed else "!")) for n, kind, i, mark in owed]
+        if listed:
+            return []
+        self.rows[-1].open, self.rows[-1].by = False, "unconfirmed"
+        self.kinds.append("unconfirmed")
+        return ["unconfirmed"]
+
+    def _owe(self, kind: str, mark: str = "") -> None:
         number = len(self.rows)
+        if kind == "resolved" and any(row[3] == "?" for owed in self.owed.values() for row in owed):
+            for name, owed in self.owed.items():
+                self.owed[name] = [(*row[:3], row[3].replace("?", "!")) for row in owed]
+            return
         for name, is_told_of_ends in self.channels.items():
             owed = self.owed.setdefault(name, [])
             held = [row for row in owed if row[0] == number and row[1] != "resolved" and not row[3]]
             if kind == "resolved" and not (held and is_told_of_ends):
                 continue
-            owed.append((number, kind, 1 + sum(row[:2] == (number, kind) for row in owed), False))
+            owed.append((number, kind, 1 + sum(row[:2] == (number, kind) for row in owed), mark))

@@ -86,12 +86,16 @@ def wipe() -> None:
         model.objects.all().delete()
 
 
+def mark(notification: Notification) -> str:
+    return {"void": "!", "unconfirmed": "?"}.get(notification.state, "")
+
+
 def seen() -> list[str]:
     """Return what userdb holds, one line an alert in the order of first appearance, written as in `recordings.py`."""
     lines = []
     for first in AlertTransition.objects.filter(version=1).order_by("id").select_related("identity"):
         changes = [LETTERS[t.kind] for t in first.identity.transitions.order_by("version")]
-        owed = [n.kind + "!" * (n.state == "void") for n in first.identity.notifications.order_by("id")]
+        owed = [n.kind + mark(n) for n in first.identity.notifications.order_by("id")]
         lines.append(" ".join([*changes, "|", *owed]))
     return lines
 
@@ -127,7 +131,7 @@ def assert_exact(identity: AlertIdentity, channels: dict[str, bool]) -> Model:
     assert rows == [(i, r.low, r.high, r.open, r.end, r.by) for i, r in enumerate(model.rows, 1)]
     for channel in Channel.objects.all():
         told = identity.notifications.filter(channel=channel).order_by("id").select_related("alert")
-        owed = [(n.alert.number, n.kind, n.ordinal, n.state == "void") for n in told if n.alert]
+        owed = [(n.alert.number, n.kind, n.ordinal, mark(n)) for n in told if n.alert]
         assert owed == model.owed.get(channel.name, [])
     opened = identity.open_alert.number if identity.open_alert else None
     assert opened == (len(model.rows) if model.rows[-1].open else None)

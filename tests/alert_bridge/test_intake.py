@@ -1,11 +1,13 @@
 """What a webhook does: episodes, transitions and notifications, through the public endpoint, on both databases."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.alert_bridge.conftest import Post
 from tests.alert_bridge.words import at, firing, resolved, webhook
+from userdb import clock
 from userdb.models import Alert, AlertIdentity, AlertTransition, Channel, Notification, WebhookEvent
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("vendor")]
@@ -87,15 +89,95 @@ def test_an_earlier_start_of_the_open_episode_moves_the_shown_one(post: Post, ma
     assert Alert.objects.get().starts_at.isoformat() == "2026-11-24T10:00:20+00:00"
 
 
-def test_a_start_of_the_last_episode_after_its_end_is_told_as_refired(post: Post, mail: Channel) -> None:
+def test_a_start_of_the_last_episode_after_its_end_is_a_return_that_waits_to_be_confirmed(
+    post: Post, mail: Channel
+) -> None:
     post(firing())
     post(resolved())
     post(firing())
     assert kinds() == ["firing", "resolved", "refired"]
     assert Alert.objects.get().state == "firing"
-    assert owed()[-1] == ("mail", 1, "refired", "owed")
+    assert owed()[-1] == ("mail", 1, "refired", "unconfirmed")
+
+
+def test_a_return_that_ends_unconfirmed_is_told_to_nobody_and_neither_is_its_end(post: Post, mail: Channel) -> None:
+    post(firing())
+    post(resolved())
+    post(firing())
     post(resolved(end=90))
-    assert owed()[-1] == ("mail", 1, "resolved", "owed")
+    assert kinds() == ["firing", "resolved", "refired", "resolved"]
+    assert [n[2:] for n in owed()] == [("firing", "owed"), ("resolved", "owed"), ("refired", "void")]
+
+
+def test_the_end_of_a_confirmed_return_is_owed(post: Post, mail: Channel) -> None:
+    post(firing())
+    post(resolved())
+    post(firing())
+    Notification.objects.filter(state="unconfirmed").update(state="owed")
+    post(resolved(end=90))
+    assert [n[2] for n in owed()] == ["firing", "resolved", "refired", "resolved"]
+
+
+def test_a_return_and_its_end_in_one_body_owe_nothing(post: Post, mail: Channel) -> None:
+    post(firing())
+    post(resolved())
+    post(firing(), resolved(end=90))
+    assert [n[2:] for n in owed()] == [("firing", "owed"), ("resolved", "owed"), ("refired", "void")]
+
+
+def test_a_later_start_voids_an_unconfirmed_return_and_is_owed_at_once(post: Post, mail: Channel) -> None:
+    post(firing())
+    post(resolved())
+    post(firing())
+    post(firing(start=100))
+    assert [n[1:] for n in owed()][-2:] == [(1, "refired", "void"), (2, "firing", "owed")]
+
+
+def test_a_later_end_of_an_unconfirmed_return_is_owed_to_nobody(post: Post, mail: Channel) -> None:
+    post(firing())
+    post(resolved())
+    post(firing())
+    post(resolved(start=100, end=200))
+    assert kinds()[-2:] == ["superseded", "resolved"]
+    assert [n[2:] for n in owed()] == [("firing", "owed"), ("resolved", "owed"), ("refired", "void")]
+
+
+def test_a_new_channel_hears_of_an_unconfirmed_return_when_it_is_confirmed(post: Post, mail: Channel) -> None:
+    post(firing())
+    post(resolved())
+    post(firing())
+    Channel.objects.create(name="late", kind="email")
+    post(firing())
+    assert owed()[-1] == ("late", 1, "firing", "unconfirmed")
+
+
+def test_an_unconfirmed_return_is_not_repeated(post: Post, mail: Channel) -> None:
+    post(firing())
+    post(resolved())
+    post(firing())
+    Notification.objects.exclude(state="unconfirmed").update(state="delivered")
+    Notification.objects.update(created_at=clock.now() - timedelta(hours=5))
+    post(firing())
+    assert [n[2] for n in owed()] == ["firing", "resolved", "refired"]
+
+
+def test_a_channel_that_did_not_want_the_return_is_not_told_of_an_end_again(post: Post, mail: Channel) -> None:
+    post(firing())
+    post(resolved())
+    Channel.objects.update(matchers='tenant="beta"')
+    post(firing())
+    post(resolved(end=90))
+    assert [n[2] for n in owed()] == ["firing", "resolved"]
+
+
+def test_a_channel_whose_last_word_was_the_end_hears_that_it_fires(post: Post, mail: Channel) -> None:
+    post(firing())
+    post(resolved())
+    Channel.objects.update(matchers='tenant="beta"')
+    post(firing())
+    Channel.objects.update(matchers="")
+    post(firing())
+    assert owed()[-1] == ("mail", 1, "firing", "owed")
 
 
 def test_a_stale_firing_does_nothing(post: Post, mail: Channel) -> None:
@@ -162,10 +244,6 @@ def test_watchdog_is_kept_but_wanted_only_by_a_matcher_that_names_it(post: Post,
 def test_a_repeat_is_owed_when_the_channel_was_last_told_long_enough_ago(
     post: Post, mail: Channel, minutes_ago: float, due: bool
 ) -> None:
-    from datetime import timedelta
-
-    from userdb import clock
-
     Channel.objects.update(repeat_after=timedelta(hours=1))
     post(firing())
     Notification.objects.update(state="delivered", created_at=clock.now() - timedelta(minutes=minutes_ago))
@@ -174,10 +252,6 @@ def test_a_repeat_is_owed_when_the_channel_was_last_told_long_enough_ago(
 
 
 def test_no_repeat_is_owed_while_an_earlier_one_waits(post: Post, mail: Channel) -> None:
-    from datetime import timedelta
-
-    from userdb import clock
-
     Channel.objects.update(repeat_after=timedelta(hours=1))
     post(firing())
     Notification.objects.update(created_at=clock.now() - timedelta(hours=5))
@@ -189,6 +263,7 @@ def test_the_keys_of_an_episodes_messages_differ_and_say_whose_they_are(post: Po
     post(firing())
     post(resolved())
     post(firing())
+    Notification.objects.filter(state="unconfirmed").update(state="owed")
     post(resolved(end=90))
     keys = [n.key for n in Notification.objects.order_by("id")]
     assert [key.split(".")[-2:] for key in keys] == [
