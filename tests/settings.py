@@ -26,8 +26,15 @@ os.environ.update(
     DJANGO_ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
     WEBHOOK_TOKEN="webhook-token",
     CHANNEL_ALLOWED_NETWORKS="127.0.0.0/8,::1/128",  # the tests' own receivers
+    ALERTMANAGER_URL="http://127.0.0.1:1",  # nobody is there, whatever runs on this machine
 )
-for name in ("WEBHOOK_TOKEN_FILE", "USERDB_URL_FILE", "USERDB_SECRET_KEYS_FILE", "DJANGO_SECRET_KEY_FILE"):
+for name in (
+    "WEBHOOK_TOKEN_FILE",
+    "USERDB_URL_FILE",
+    "USERDB_SECRET_KEYS_FILE",
+    "DJANGO_SECRET_KEY_FILE",
+    "ALERTMANAGER_URL_FILE",
+):
     os.environ.pop(name, None)
 
 from alert_bridge.settings import *  # noqa: E402, F403

@@ -32,7 +32,7 @@ def environment(url: str | None = None, **more: str | None) -> dict[str, str]:
     """Return the environment of a process of the bridge; a None takes a variable away."""
     kept = (
         "PATH", "HOME", "LANG", "DJANGO_SECRET_KEY", "USERDB_SECRET_KEYS", "WEBHOOK_TOKEN", "DJANGO_TIME_ZONE",
-        "CHANNEL_ALLOWED_NETWORKS",
+        "CHANNEL_ALLOWED_NETWORKS", "ALERTMANAGER_URL",
     )  # fmt: skip
     made = {name: os.environ[name] for name in kept if name in os.environ}
     made |= {"USERDB_URL": url or userdb_url()}
