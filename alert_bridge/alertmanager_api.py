@@ -129,12 +129,15 @@ class Conversation:
                 self._connection.sock = self._connect()
             self._connection.request(method, f"{self._prefix}/api/v2{path}", body, headers)
             response = self._connection.getresponse()
-            content = response.read(_BODY_BYTES + 1)
+            # what it announces is not even begun to be read when it is too much
+            content = b"" if (response.length or 0) > _BODY_BYTES else response.read(_BODY_BYTES + 1)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             late = isinstance(error, TimeoutError)
             # the kind alone: a text may repeat what stands in the URL
             raise self._silent("" if late else _kind(error)) from None
-        if response.length and len(content) <= _BODY_BYTES:  # a body that broke off reads like one that ended
+        if (response.length or 0) > _BODY_BYTES or len(content) > _BODY_BYTES:
+            raise NoAnswer(f"{self._peer.url} answers with more than {_BODY_BYTES >> 20} MB")
+        if response.length:  # a body that broke off reads like one that ended
             raise self._silent("the answer broke off")
         return self._judged(response, content)
 
@@ -158,8 +161,6 @@ class Conversation:
             refused = unknown or (400 <= response.status < 500 and response.status not in (408, 425, 429))
             kind: type[AlertmanagerError] = Refused if refused else NoAnswer
             raise kind(f"{url} answers {response.status}: {words or response.reason}")
-        if len(content) > _BODY_BYTES:
-            raise NoAnswer(f"{url} answers with more than {_BODY_BYTES >> 20} MB")
         try:
             document = json.loads(content) if content else None
         except (ValueError, RecursionError):

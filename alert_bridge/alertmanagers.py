@@ -6,13 +6,13 @@ touches userdb, and nothing may be called inside a transaction.
 """
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
 from alert_bridge.alertmanager_api import AlertmanagerError, Conversation, NoAnswer, Peer, Refused, peer_of
 from alert_bridge.payload import parse_start_or_end
@@ -43,6 +43,7 @@ DEADLINE = 5.0
 _URL = Secret("ALERTMANAGER_URL")
 _DEFAULT = "http://127.0.0.1:9093"
 _GRACE = 0.5
+_SILENCE = re.compile(r"[0-9a-fA-F-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,9 @@ def create_silence(
 
 def expire_silence(silence: str, deadline: float = DEADLINE) -> None:
     """End a silence now; raise Refused when nobody knows it, NoAnswer when none of the Alertmanagers answers."""
-    _first(lambda talk: talk.delete(f"/silence/{quote(silence, safe='')}"), deadline, refused_by_all=True)
+    if not _SILENCE.fullmatch(silence):
+        raise Refused(f"{silence!r:.60} is no silence's id")
+    _first(lambda talk: talk.delete(f"/silence/{silence}"), deadline, refused_by_all=True)
 
 
 def silences(deadline: float = DEADLINE) -> Silences:
