@@ -57,9 +57,12 @@ def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
     """Answer everything below /webhooks/ here; pass all else on."""
 
     def answer(request: HttpRequest) -> HttpResponse:
-        if f"{request.path_info}/".startswith(PATH):
-            return _answer(request)
-        return get_response(request)
+        if not f"{request.path_info}/".startswith(PATH):
+            return get_response(request)
+        response = _answer(request)
+        # the middleware that would say so stands below; without it the server answers in chunks, in two writes
+        response["Content-Length"] = str(len(response.content))
+        return response
 
     return answer
 
