@@ -1,6 +1,8 @@
-"""The Django application `alert_bridge`. Importing it registers its system checks."""
+"""The Django application `alert_bridge`, and Django's admin on its site. Importing it registers checks and roles."""
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+from django.db.models.signals import post_migrate
 
 
 class AlertBridgeConfig(AppConfig):
@@ -8,4 +10,10 @@ class AlertBridgeConfig(AppConfig):
     verbose_name = "Alert bridge"
 
     def ready(self) -> None:
-        from alert_bridge import checks  # noqa: F401  (registers itself)
+        from alert_bridge import checks, roles  # noqa: F401  (the checks register themselves)
+
+        post_migrate.connect(roles.after_migrate, dispatch_uid="alert_bridge.roles")
+
+
+class MonitorAdminConfig(AdminConfig):
+    default_site = "alert_bridge.site.MonitorSite"

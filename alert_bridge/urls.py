@@ -4,9 +4,6 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
-admin.site.site_header = admin.site.site_title = "Mission Monitor"
-admin.site.index_title = "Monitoring"
-
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),

@@ -120,7 +120,7 @@ def test_the_statements_of_an_alerts_page_do_not_grow_with_what_happened(admin_c
             common = {"identity": alert.identity, "alert": alert}
             models.AlertTransition.objects.create(version=n + run * 100, kind="refired", webhook=webhook, **common)
             models.Notification.objects.create(key=f"more-{run}-{n}", channel=channel, kind="repeat", **common)
-    assert counts[0] == counts[1] <= 10
+    assert counts[0] == counts[1] <= 20
 
 
 def test_a_tenants_page_shows_its_tokens_in_a_constant_number_of_statements(admin_client: Client) -> None:

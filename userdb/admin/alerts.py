@@ -56,7 +56,7 @@ class AlertAdmin(HistoryAdmin):
     list_select_related = ("identity",)
     search_fields = ("identity__alertname__exact", "identity__tenant__exact", "identity__fingerprint__exact")
     search_help_text = "An alert's name, a tenant or a fingerprint, as a whole."
-    inlines = (TransitionInline, NotificationInline)
+    inlines = [TransitionInline, NotificationInline]
     fields = (
         "status", "summary", "labels", "all_annotations", "starts_at", "ends_at", "closed_by", "number", "fingerprint",
         "source", "brought_by",
@@ -142,7 +142,7 @@ class AlertTransitionAdmin(HistoryAdmin):
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(HistoryAdmin):
-    list_display = (
+    list_display = [
         "id",
         "received_at",
         "result",
@@ -152,13 +152,13 @@ class WebhookEventAdmin(HistoryAdmin):
         "odd_entries",
         "body_bytes",
         "sender",
-    )
+    ]
     list_filter = ("result", "received_at")
-    fields = (
-        "received_at", "sender", "result", "error", "receiver", "group_key", "alerts", "changes", "odd", "body_bytes",
-        "as_sent",
-    )  # fmt: skip
-    readonly_fields = fields
+    readonly_fields = [
+        "received_at", "sender", "result", "error", "receiver", "group_key", "alerts",
+        "changes", "odd", "body_bytes", "as_sent",
+    ]  # fmt: skip
+    fields = tuple(readonly_fields)
     empty_text = "Alertmanager has sent nothing yet: its receiver is /webhooks/alertmanager, with WEBHOOK_TOKEN."
 
     def get_queryset(self, request: HttpRequest):  # type: ignore[no-untyped-def]
@@ -168,7 +168,7 @@ class WebhookEventAdmin(HistoryAdmin):
         return rows.defer("body", "group_key") if named == "userdb_webhookevent_changelist" else rows
 
     @admin.display(description="odd entries")
-    def odd_entries(self, webhook: WebhookEvent) -> int:
+    def odd_entries(self, webhook: WebhookEvent) -> Any:
         return len(webhook.odd)
 
     @admin.display(description="body")

@@ -16,6 +16,7 @@ from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -43,6 +44,11 @@ def ago(moment: Any) -> str:
     if timezone.now() - moment < timedelta(minutes=1):
         return "less than a minute ago"
     return f"{timesince(moment, depth=1)} ago"
+
+
+def when(moment: Any) -> str:
+    """Return a time as all pages write it: to the second, with its zone."""
+    return date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else ""
 
 
 def listing(pairs: Mapping[str, Any]) -> SafeString:
