@@ -23,7 +23,12 @@ NOW = Row(
         Panel(
             "Failed in a row",
             "Runs of one task that failed one after the other; the worst task.",
-            (Prom('max(tenant_task:mission_consecutive_failures:last1h{tenant="$tenant"})'),),
+            (
+                Prom(
+                    'max(tenant_task:mission_consecutive_failures:last1h{tenant="$tenant"}) '
+                    f"or 0 * max(mission_consecutive_failures{{{_CLIENT}}})"
+                ),
+            ),
             "stat", width=4, height=4, steps=((1, "orange"), (3, "red")), empty="no runs",
         ),
         Panel(
@@ -117,7 +122,8 @@ RUNS = Row(
             "Failed runs in a row, by task: since its last success.",
             (
                 Prom(
-                    'max by (task) (tenant_task:mission_consecutive_failures:last1h{tenant="$tenant", task=~"$task"})',
+                    'max by (task) (tenant_task:mission_consecutive_failures:last1h{tenant="$tenant", task=~"$task"}) '
+                    f"or 0 * max by (task) (mission_consecutive_failures{{{_TASKS}}})",
                     "failed in a row",
                 ),
             ),

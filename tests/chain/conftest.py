@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -81,10 +82,11 @@ class Run:
         return None
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
+@contextmanager
+def run_in(folder: Path) -> Iterator[Run]:
+    """Return a run that is not started yet; end it, and see that nothing is left."""
     ports = {f"PORT_{field.name.upper()}": str(free_port()) for field in fields(Ports)}
-    var = tmp_path / "var"
+    var = folder / "var"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
     made = Run(var, environment | ports | {"LOCAL_VAR": str(var), "TZ": "Asia/Shanghai"})
     yield made
@@ -92,3 +94,9 @@ def run(tmp_path: Path) -> Iterator[Run]:
         made.process.kill()
         made.process.wait()
     until(lambda: not made.processes(), 20)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    with run_in(tmp_path) as made:
+        yield made
