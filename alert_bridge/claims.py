@@ -2,8 +2,10 @@
 
 A claim is taken with a token; the token is checked and the lease renewed right before each send, in the transaction that
 writes the attempt's row; a result is recorded only by the holder of the claim. So each message that may have gone out twice
-is named by an attempt's row: `unknown`, or `after_lease`. Lock order: the identity first, then its notification; `take` and
-`start` lock notifications alone and wait for no identity, so no circle of waiting can close.
+is named by an attempt's row: `unknown`, or `after_lease`. What may move at all stands in `due.py`, how much of it in `pace.py`,
+what is told in one message instead of many in `digests.py`. Lock order: the identity first, then its notification; `take`
+locks a channel, then notifications, `start` notifications alone, and neither waits for an identity, so no circle of waiting
+can close.
 """
 
 import secrets
@@ -12,7 +14,10 @@ from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from alert_bridge import digest_contents, digests, due, lateness, pace
 from alert_bridge.channels.base import DeliveryError, PermanentError, Receipt, send_deadline
+from alert_bridge.digest_contents import Contents
+from alert_bridge.digests import Gathered
 from alert_bridge.retry import next_try
 from runtime.settings import env_number
 from userdb import clock
@@ -22,7 +27,7 @@ from userdb.transactions import in_transaction
 BATCH = 10
 _ROWS = 100
 """The most rows that one transaction of the relay changes."""
-_State, _Outcome = Notification.State, DeliveryAttempt.Outcome
+_Kind, _State, _Outcome = Notification.Kind, Notification.State, DeliveryAttempt.Outcome
 
 
 def lease() -> timedelta:
@@ -47,6 +52,18 @@ class Start:
     notification: Notification
     attempt: int
     firing_was_told: bool
+    carries_end: bool = False
+    """A firing whose episode is over, and no message of its end comes after it."""
+    contents: Contents | None = None
+    """What a digest tells."""
+
+    @property
+    def counts_from(self) -> list[datetime]:
+        """When each thing that it tells could first have been told: its cause, quiet hours left out."""
+        row = self.notification
+        if self.contents is not None:
+            return [member.counts_from for member in self.contents.members]
+        return [row.cause_at + (row.first_due_at - row.created_at)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,46 +76,82 @@ class Recorded:
     """By userdb's clock."""
 
 
-def _ready(now: datetime) -> QuerySet[Notification]:
-    """Return what may be claimed: due or forsaken, and nothing earlier of its identity and channel waits."""
-    due = Q(state=_State.OWED, due_at__lte=now) | Q(state=_State.SENDING, claimed_until__lt=now)
-    earlier = Notification.objects.filter(
-        identity=OuterRef("identity"),
-        channel=OuterRef("channel"),
-        pk__lt=OuterRef("pk"),
-        state__in=Notification.WAITING,
-    )
-    return Notification.objects.filter(due, ~Exists(earlier))
-
-
 def channels() -> list[tuple[Channel, bool]]:
-    """Return the enabled channels, each with whether `take` would find something. Read without locks: it looks again."""
-    waiting = Exists(_ready(clock.now()).filter(channel=OuterRef("pk")))
+    """Return the enabled channels, each with whether `take` might find something. Read without locks: it looks again."""
+    of_channel = Notification.objects.filter(channel=OuterRef("pk"))
+    waiting = Exists(due.ready(clock.now()).filter(channel=OuterRef("pk"))) | Exists(of_channel.filter(due.late()))
     return [(row, row.waits) for row in Channel.objects.filter(enabled=True).annotate(waits=waiting).order_by("pk")]
 
 
+def mark_late(channel: int) -> int:
+    """Set what the channel could not be told in time to late and return how many that were."""
+    total = 0
+    while marked := in_transaction(lambda: lateness.mark(Channel.objects.get(pk=channel), clock.now())):
+        total += marked
+    return total
+
+
 def take(channel: int, batch: int = BATCH) -> list[Claim]:
-    """Claim up to `batch` due notifications of a channel, oldest first; what another relay is taking is passed over."""
-    return in_transaction(lambda: _take(channel, batch))
+    """Claim up to `batch` due notifications of a channel, oldest first; what another relay is taking is passed over.
+
+    Over the channel's limit, or when something is late, a digest is made and claimed instead of what goes into it.
+    """
+    row = Channel.objects.get(pk=channel)
+    claims, gathered = in_transaction(lambda: _take(row, batch))
+    if gathered is not None:
+        gathered.count(row.name)
+    return claims
 
 
-def _take(channel: int, batch: int) -> list[Claim]:
+def _take(channel: Channel, batch: int) -> tuple[list[Claim], Gathered | None]:
     now = clock.now()
-    rows = _ready(now).filter(channel=channel).order_by("pk")
-    found = list(rows.select_for_update(skip_locked=True).only("pk", "state")[:batch])
+    if due.rests(channel.pk, now):
+        return [], None
+    most = pace.limit(channel)
+    left = None if most is None else pace.left(_locked(channel).pk, most, now)
+    if left == 0:
+        return [], None
+    rows = due.ready(now).filter(~lateness.overdue(channel, now), channel=channel.pk)
+    if left is not None and rows[: left + 1].count() > left:
+        return _over_limit(channel, rows, left, now)
+    gathered = None
+    if digests.wanted(channel, now):
+        gathered = digests.gather(_locked(channel), now, everything=False)
+        if gathered is not None and (held := _claim(rows.filter(pk=gathered.digest.pk), 1, now)):
+            return held, gathered
+    return _claim(rows, batch if left is None else min(batch, left), now), gathered
+
+
+def _locked(channel: Channel) -> Channel:
+    """Lock the channel's row: no other relay counts or gathers at the same time."""
+    return Channel.objects.select_for_update().get(pk=channel.pk)
+
+
+def _over_limit(
+    channel: Channel, rows: QuerySet[Notification], left: int, now: datetime
+) -> tuple[list[Claim], Gathered | None]:
+    """Claim critical alerts alone, as far as there is room beside a digest, and the digest of all else.
+
+    All else goes in, also what would have found room: a flood is read better in one message, and what comes next within
+    the minute finds room. A critical alert is the one that somebody may have to get up for: it has a message of its own.
+    """
+    urgent = rows.filter(identity__severity="critical", kind__in=(_Kind.FIRING, _Kind.REFIRED))
+    held = _claim(urgent, left - 1, now)
+    if digests.too_soon(channel, now):
+        return held, None
+    gathered = digests.gather(channel, now, everything=True)
+    rest = rows if gathered is None else rows.filter(pk=gathered.digest.pk)
+    return held + _claim(rest, 1, now), gathered
+
+
+def _claim(rows: QuerySet[Notification], batch: int, now: datetime) -> list[Claim]:
+    found = list(rows.order_by("pk").select_for_update(skip_locked=True).only("pk", "state")[:batch]) if batch else []
     if not found:
         return []
     token, ids = secrets.token_hex(16), [row.pk for row in found]
     Notification.objects.filter(pk__in=ids).update(state=_State.SENDING, claim=token, claimed_until=now + lease())
-    _mark_unknown([row.pk for row in found if row.state == _State.SENDING])
+    due.mark_unknown([row.pk for row in found if row.state == _State.SENDING])
     return [Claim(pk, token) for pk in ids]
-
-
-def _mark_unknown(forsaken: list[int]) -> None:
-    """Say of tries under way that whoever made them died or was paused past its lease: the message may have arrived."""
-    if forsaken:
-        tries = DeliveryAttempt.objects.filter(notification__in=forsaken, outcome=_Outcome.STARTED)
-        tries.update(outcome=_Outcome.UNKNOWN)
 
 
 def start(claim: Claim, relay: str) -> Start | None:
@@ -123,29 +176,49 @@ def _start(claim: Claim, relay: str) -> Start | None:
     if not notification.channel.enabled:
         _finish(notification, _State.VOID, "channel_disabled")
         return None
-    if _superseded(notification):
-        _finish(notification, _State.VOID, "superseded")
+    why_not, firing_was_told = _pointless(notification)
+    if why_not:
+        _finish(notification, _State.VOID, why_not)
         return None
-    firing_was_told = True
-    if notification.kind == Notification.Kind.RESOLVED:
-        told = Notification.objects.filter(
-            alert=notification.alert_id, channel=notification.channel_id, state=_State.DELIVERED
-        )
-        firing_was_told = told.exclude(kind=Notification.Kind.RESOLVED).exists()
-        if not firing_was_told and not notification.channel.resolved_without_firing:
-            _finish(notification, _State.VOID, "firing_not_delivered")
-            return None
+    contents = digest_contents.read(notification) if notification.kind == _Kind.DIGEST else None
+    carries_end = _carries_end(notification)
     notification.attempts += 1
     notification.claimed_until = clock.now() + lease()
     notification.save(update_fields=["attempts", "claimed_until"])
     number = notification.attempts
     DeliveryAttempt.objects.create(notification=notification, number=number, relay=relay)
-    return Start(claim, notification, number, firing_was_told)
+    return Start(claim, notification, number, firing_was_told, carries_end, contents)
+
+
+def _pointless(notification: Notification) -> tuple[str, bool]:
+    """Return why there is nothing to send any more, "" when there is, and whether the episode's firing was told."""
+    if notification.kind == _Kind.DIGEST:
+        return "" if digests.void_superseded(notification) else "superseded", True
+    if _superseded(notification):
+        return "superseded", True
+    if notification.kind != _Kind.RESOLVED:
+        return "", True
+    rows = Notification.objects.filter(
+        alert=notification.alert_id, channel=notification.channel_id, state=_State.DELIVERED
+    )
+    told = rows.exclude(kind=_Kind.RESOLVED).exists()
+    return "" if told or notification.channel.resolved_without_firing else "firing_not_delivered", told
+
+
+def _carries_end(notification: Notification) -> bool:
+    """Return whether it is a firing of an episode that is over, and nothing that waits says so: told late, or by hand."""
+    if notification.alert is None or notification.kind == _Kind.RESOLVED or notification.alert.state == "firing":
+        return False
+    ends = Notification.objects.filter(
+        alert=notification.alert_id, channel=notification.channel_id, kind=_Kind.RESOLVED
+    )
+    return not ends.filter(state__in=Notification.WAITING).exists()
 
 
 def _finish(notification: Notification, state: str, reason: str = "") -> None:
     notification.state, notification.reason, notification.claim, notification.claimed_until = state, reason, "", None
     notification.save(update_fields=["state", "reason", "claim", "claimed_until", "due_at", "delivered_at"])
+    digests.settle(notification)
 
 
 def delivered(start: Start, receipt: Receipt, milliseconds: int) -> Recorded:
@@ -169,7 +242,7 @@ def _record(
     start: Start, outcome: dict[str, str], milliseconds: int, error: DeliveryError | None, chance: float
 ) -> Recorded:
     # lock order everywhere: the identity first, then its notifications
-    AlertIdentity.objects.select_for_update().filter(pk=start.notification.identity_id).first()
+    told = digests.lock_identities(start.notification)
     notification = _held(start.claim)
     now = clock.now()
     tries = DeliveryAttempt.objects.filter(notification=start.claim.notification, number=start.attempt)
@@ -183,9 +256,9 @@ def _record(
     if error is None:
         notification.delivered_at = now
         _finish(notification, _State.DELIVERED)
-        AlertIdentity.objects.filter(pk=notification.identity_id).update(last_told_at=now)
+        AlertIdentity.objects.filter(pk__in=told).update(last_told_at=now)
         return Recorded(str(notification.state), now)
-    wait = None if isinstance(error, PermanentError) else next_try(notification.attempts, error.retry_after, chance)
+    wait = None if isinstance(error, PermanentError) else _next_try(notification, error.retry_after, chance)
     if wait is None:
         _finish(notification, _State.DEAD, error.reason)
     elif _superseded(notification):
@@ -196,9 +269,19 @@ def _record(
     return Recorded(str(notification.state), now)
 
 
+def _next_try(notification: Notification, retry_after: float | None, chance: float) -> timedelta | None:
+    tries = notification.attempts - notification.attempts_before
+    return next_try(tries, retry_after, chance, notification.kind == _Kind.DIGEST)
+
+
 def _superseded(notification: Notification) -> bool:
-    """Return whether a later episode was opened since it was claimed: intake voids only what nobody has claimed."""
-    opened = AlertTransition.objects.filter(identity=notification.identity_id, kind=AlertTransition.Kind.FIRING)
+    """Return whether a later episode was opened since it was owed: intake voids only what nobody has claimed.
+
+    One that a person sent again is owed since then: an episode that was opened before makes it no less wanted.
+    """
+    opened = AlertTransition.objects.filter(
+        identity=notification.identity_id, kind=AlertTransition.Kind.FIRING, at__gte=notification.first_due_at
+    )
     return notification.alert is not None and opened.filter(alert__number__gt=notification.alert.number).exists()
 
 
@@ -209,20 +292,26 @@ def give_back(claims: list[Claim]) -> None:
     in_transaction(lambda: rows.update(state=_State.OWED, claim="", claimed_until=None))
 
 
+def wake(channel: Channel) -> None:
+    """Let the channel's digests that failed be tried now: it has just taken something."""
+    in_transaction(lambda: digests.wake(channel))
+
+
 def void_of_disabled() -> int:
     """Set what waits for disabled channels to void and return how many that were, at most 100 a call.
 
     What another process is sending just now is its own to record; what it has forsaken is not.
     """
-    forsaken = Q(state=_State.SENDING, claimed_until__lt=clock.now())
-    waits = Q(state__in=(_State.UNCONFIRMED, _State.OWED)) | forsaken
+    waits = Q(state__in=(_State.UNCONFIRMED, _State.OWED)) | due.late() | due.forsaken(clock.now())
     rows = Notification.objects.filter(waits, channel__enabled=False)
     if not rows.exists():
         return 0
-    return in_transaction(lambda: _void(list(rows.order_by("pk").values_list("pk", "state")[:_ROWS]), waits))
+    found = list(rows.order_by("pk").values_list("pk", flat=True)[:_ROWS])
+    return in_transaction(lambda: _void(Notification.objects.filter(waits, pk__in=found)))
 
 
-def _void(found: list[tuple[int, str]], waits: Q) -> int:
-    rows = Notification.objects.filter(waits, pk__in=[pk for pk, _ in found])
-    _mark_unknown([pk for pk, state in found if state == _State.SENDING])
-    return rows.update(state=_State.VOID, reason="channel_disabled", claim="", claimed_until=None)
+def _void(rows: QuerySet[Notification]) -> int:
+    found = list(rows.order_by("pk").select_for_update().only("pk", "state"))
+    due.mark_unknown([row.pk for row in found if row.state == _State.SENDING])
+    digests.void([row.pk for row in found], "channel_disabled")
+    return len(found)

@@ -17,7 +17,7 @@ from userdb.secrets import SecretKeyError
 
 FIELDS = (
     "name", "enabled", "language", "matchers", "tenants", "send_resolved", "resolved_without_firing", "repeat_after",
-    "quiet_start", "quiet_end", "quiet_zone", "quiet_critical",
+    "quiet_start", "quiet_end", "quiet_zone", "quiet_critical", "per_minute", "late_after",
 )  # fmt: skip
 """Of every kind: what it is called, which alerts it wants (from the fourth on), and when."""
 PREFIX = "setting_"
@@ -42,6 +42,8 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        limit = self.kind_of_channel.per_minute
+        self.fields["per_minute"].help_text += f" {limit} a minute." if limit else " None."
         self.initial["tenants"] = ", ".join(self.instance.tenants)
         self.held: dict[str, Any] = {}
         self.locked = ""

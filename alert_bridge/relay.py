@@ -14,13 +14,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from prometheus_client import Counter, Gauge, Histogram
 
-from alert_bridge import claims, confirmation, delivery, evidence, message
-from alert_bridge.channels.base import REASONS, DeliveryError, Receipt, TemporaryError
+from alert_bridge import claims, confirmation, delivery, digest_message, digests, evidence, message
+from alert_bridge.channels.base import REASONS, DeliveryError, Message, Receipt, TemporaryError
 from alert_bridge.claims import Claim, Recorded, Start
 from alert_bridge.retry import pause
 from userdb import health
@@ -30,10 +29,15 @@ from userdb.transactions import UserdbAway
 
 log = logging.getLogger(__name__)
 
-POLL = 0.5
-"""Seconds between rounds: what a notification waits on average is half of it."""
+POLL, POLL_IDLE = 0.05, 0.2
+"""Seconds between rounds: what a notification waits on average is half of it. The longer one when nothing was sent lately."""
+_LATELY = 5.0
+_SELDOM = 1.0
+"""Seconds between looks at what is no hurry: channels that were switched off, what is late."""
 WORKERS = 256
 """The most channels that may hang at once before another has to wait. A thread is made when it is needed."""
+_OUTAGE = 3
+"""Failures in a row after which the next success says that a destination is back, not that one message was odd."""
 _AWAY = 2.0
 """Seconds between rounds while userdb is away."""
 _TROUBLE = (DatabaseError, InterfaceError, UserdbAway)
@@ -47,9 +51,14 @@ NOTIFICATIONS = Counter(
 )
 DELAY = Histogram(
     "mission_notification_delay_seconds",
-    "From the webhook's receipt to the destination's acceptance, quiet hours left out.",
+    "From the webhook's receipt to the destination's acceptance, quiet hours left out; in a digest, of each member.",
     ["channel"],
     buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+)
+LATE = Counter(
+    "mission_notifications_late_total",
+    "Notifications that could not be sent in time: a digest tells them.",
+    ["channel"],
 )
 LAST_ROUND = Gauge("mission_relay_last_round_timestamp_seconds", "When the relay last looked for what is owed.")
 
@@ -61,6 +70,8 @@ class _Seat:
     busy: "Future[None] | None" = None
     failures: int = 0
     rests_until: float = 0.0
+    looked_for_late: float = 0.0
+    worked: float = 0.0
 
 
 @dataclass
@@ -72,6 +83,7 @@ class Relay:
     last_round: float = field(default_factory=time.monotonic)
     _seats: dict[int, _Seat] = field(default_factory=dict)
     _asking: "Future[None] | None" = None
+    _voided: float = 0.0
 
     def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="relay")
@@ -79,22 +91,28 @@ class Relay:
     def run(self) -> None:
         """Send until `stop` is set; what is under way is finished first."""
         while not self.stop.is_set():
-            pause = POLL
             try:
                 self.step()
+                wait = self._poll()
             except _TROUBLE as error:
                 log.error("userdb away", extra={"error": str(error)})
                 health.UP.set(0)
                 connections[alias()].close()
-                pause = _AWAY
-            self.stop.wait(pause)
+                wait = _AWAY
+            self.stop.wait(wait)
         self._pool.shutdown(wait=True)
         log.info("stopped")
+
+    def _poll(self) -> float:
+        lately = time.monotonic() - _LATELY
+        return POLL if any(seat.worked > lately for seat in self._seats.values()) else POLL_IDLE
 
     def step(self) -> None:
         """Start one worker for each channel for which something is due and that has none."""
         close_old_connections()
-        claims.void_of_disabled()
+        if time.monotonic() - self._voided >= _SELDOM:
+            claims.void_of_disabled()
+            self._voided = time.monotonic()
         # beside the sends: the Alertmanagers have 5 s to answer
         if (self._asking is None or self._asking.done()) and confirmation.pending():
             self._asking = self._pool.submit(confirmation.run)
@@ -116,6 +134,8 @@ class Relay:
             NOTIFICATIONS.labels(channel.name, "delivered", "")
             for reason in REASONS:
                 NOTIFICATIONS.labels(channel.name, "failed", reason)
+            LATE.labels(channel.name)
+            digests.count_from_zero(channel)
             self._seats[channel.pk] = _Seat()
         return self._seats[channel.pk]
 
@@ -132,14 +152,25 @@ class Relay:
 
     def deliver_due(self, channel: Channel) -> int:
         """Send everything of one channel that is due now, in order; return how many tries were made."""
-        tries = 0
-        while held := claims.take(channel.pk):
+        tries, seat = 0, self._seat(channel)
+        while held := self._take(channel):
             for place, claim in enumerate(held):
-                if self.stop.is_set() or time.monotonic() < self._seat(channel).rests_until:
+                if self.stop.is_set() or time.monotonic() < seat.rests_until:
                     claims.give_back(held[place:])
                     return tries
                 tries += self._try(channel, claim)
+            seat.worked = time.monotonic()
+        # what waits is another relay's just now, or beyond the limit: no worker every few milliseconds for it
+        seat.rests_until = max(seat.rests_until, time.monotonic() + (0.0 if tries else POLL_IDLE))
         return tries
+
+    def _take(self, channel: Channel) -> list[Claim]:
+        seat = self._seat(channel)
+        if time.monotonic() - seat.looked_for_late >= _SELDOM:
+            late = claims.mark_late(channel.pk)
+            LATE.labels(channel.name).inc(late)
+            seat.looked_for_late = time.monotonic()
+        return claims.take(channel.pk)
 
     def _try(self, channel: Channel, claim: Claim) -> int:
         # read first: between the claim's renewal and the send userdb is asked for nothing
@@ -177,21 +208,31 @@ class Relay:
 
     def _delivered(self, channel: Channel, start: Start, recorded: Recorded) -> None:
         seat = self._seat(channel)
+        if seat.failures >= _OUTAGE and start.contents is None:
+            claims.wake(channel)
         seat.failures, seat.rests_until = 0, 0.0
         NOTIFICATIONS.labels(channel.name, "delivered", "").inc()
-        delay = (recorded.at - start.notification.cause_at - _quiet(start)).total_seconds()
-        DELAY.labels(channel.name).observe(max(0.0, delay))
+        delays = [max(0.0, (recorded.at - moment).total_seconds()) for moment in start.counts_from]
+        for delay in delays:
+            DELAY.labels(channel.name).observe(delay)
         fields = {"channel": channel.name, "notification": start.notification.pk, "kind": start.notification.kind}
         log.info(
             "notification delivered",
-            extra={**fields, "delay": f"{delay:.2f}", "claim_kept": recorded.state is not None},
+            extra={
+                **fields,
+                "delay": f"{max(delays):.2f}",
+                "told": len(delays),
+                "claim_kept": recorded.state is not None,
+            },
         )
 
     def _failed(self, channel: Channel, start: Start, error: DeliveryError, recorded: Recorded, chance: float) -> None:
         seat = self._seat(channel)
         if isinstance(error, TemporaryError):
             seat.failures += 1
-            seat.rests_until = time.monotonic() + pause(seat.failures, chance).total_seconds()
+            # a service that has had too much refuses every message until then; an error asks for this one message alone
+            asked = error.retry_after if error.reason == "rate_limited" else None
+            seat.rests_until = time.monotonic() + pause(seat.failures, chance, asked).total_seconds()
         NOTIFICATIONS.labels(channel.name, "failed", error.reason).inc()
         fields = {"channel": channel.name, "notification": start.notification.pk, "reason": error.reason}
         log.warning(
@@ -200,14 +241,12 @@ class Relay:
         )
 
 
-def _quiet(start: Start) -> timedelta:
-    """Return how long a message waited for its channel's quiet hours to end; known at the first try, which they put off."""
-    row = start.notification
-    return row.due_at - row.created_at if start.attempt == 1 else timedelta(0)
-
-
 def send(start: Start, behind: Sequence[MonitorEvent] = ()) -> Receipt:
     """Send one message, with the events behind it, through its channel; raise DeliveryError without a secret, nothing else."""
-    return delivery.deliver(
-        start.notification.channel, lambda: message.write(start.notification, start.firing_was_told, behind)
-    )
+    return delivery.deliver(start.notification.channel, lambda: _write(start, behind))
+
+
+def _write(start: Start, behind: Sequence[MonitorEvent]) -> Message:
+    if start.contents is not None:
+        return digest_message.write(start.notification, start.contents)
+    return message.write(start.notification, start.firing_was_told, behind, start.carries_end)

@@ -139,6 +139,8 @@ class ChannelKind:
     """Raises ValueError that names the setting and says what is wrong with it."""
     parts_of: Callable[[str], list[str]] = spellings
     """A secret -> the texts in which a destination may repeat it, longest first."""
+    per_minute: int | None = None
+    """How many messages a minute it takes by its documents; None: they name no limit."""
 
     def shown(self, answer: str, values: Mapping[str, str]) -> str:
         """Return an answer as it may be kept: one line, cut with a mark, no secret of these values in it."""

@@ -64,4 +64,4 @@ def send(values: Mapping[str, str], message: Message) -> Receipt:
     return answers.verdict(reply, CODES)
 
 
-KIND = ChannelKind("dingtalk", "DingTalk (robot of a group)", SETTINGS, send, check)
+KIND = ChannelKind("dingtalk", "DingTalk (robot of a group)", SETTINGS, send, check, per_minute=20)

@@ -69,4 +69,4 @@ def send(values: Mapping[str, str], message: Message) -> Receipt:
     return answers.verdict(reply, CODES)
 
 
-KIND = ChannelKind("feishu", "Feishu / Lark (bot of a group)", SETTINGS, send, check)
+KIND = ChannelKind("feishu", "Feishu / Lark (bot of a group)", SETTINGS, send, check, per_minute=100)

@@ -40,4 +40,4 @@ def send(values: Mapping[str, str], message: Message) -> Receipt:
     return receipt
 
 
-KIND = ChannelKind("slack", "Slack (incoming webhook)", SETTINGS, send, check)
+KIND = ChannelKind("slack", "Slack (incoming webhook)", SETTINGS, send, check, per_minute=60)

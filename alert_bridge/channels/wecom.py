@@ -40,4 +40,4 @@ def send(values: Mapping[str, str], message: Message) -> Receipt:
     return answers.verdict(http.exchange(values["url"], body, {"Content-Type": "application/json"}), CODES)
 
 
-KIND = ChannelKind("wecom", "WeCom (robot of a group)", SETTINGS, send, check)
+KIND = ChannelKind("wecom", "WeCom (robot of a group)", SETTINGS, send, check, per_minute=20)

@@ -197,7 +197,7 @@ def test_a_permanent_refusal_is_dead_at_once(post: Post, mail: Channel) -> None:
 
 def test_the_last_try_is_dead(post: Post, mail: Channel) -> None:
     post(firing())
-    Notification.objects.update(attempts=23)
+    Notification.objects.update(attempts=35)
     claims.failed(begun(mail), BUSY, 5, 0.0)
     assert states() == [("firing", "dead", "server_error")]
 
