@@ -1,6 +1,7 @@
-"""One HTTP POST within one deadline, for every channel that speaks HTTP. No redirect is followed, the answer is cut.
+"""One HTTP request within one deadline, for every channel that speaks HTTP and for the heartbeat.
 
-Temporary are 408, 425, 429 and 5xx (RFC 9110, RFC 6585), all else that is no 2xx is refused for good.
+No redirect is followed, the answer is cut. Temporary are 408, 425, 429 and 5xx (RFC 9110, RFC 6585), all else that is no 2xx
+is refused for good.
 """
 
 import logging
@@ -47,13 +48,13 @@ class Reply:
 class _Adapter(HTTPAdapter):
     """Connects to checked addresses alone, and shows each connection to the deadline as soon as it is made, before TLS."""
 
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
+    def __init__(self, deadline: Deadline, anywhere: bool) -> None:
+        self._deadline, self._how = deadline, _connect if anywhere else _connect_checked
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._deadline, _connect_checked)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._deadline, self._how)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
@@ -62,7 +63,7 @@ class _Adapter(HTTPAdapter):
 
 
 def _connect(connection: Any, connect: Callable[[Any], socket.socket]) -> socket.socket:
-    """Connect to the proxy, wherever it is: whoever set CHANNEL_PROXY chose it, and it decides what may be reached."""
+    """Connect wherever it is: to the proxy, which decides what may be reached, or to what the operator has set."""
     return connect(connection)
 
 
@@ -128,14 +129,24 @@ def _session() -> requests.Session:
 
 def exchange(url: str, body: bytes, headers: Mapping[str, str], deadline: float | None = None) -> Reply:
     """POST once and return what was said, whatever the status; raise DeliveryError when nothing was. No URL in its text."""
-    deadline = deadline or send_deadline()
+    return _exchange("POST", url, body, headers, deadline or send_deadline(), anywhere=False)
+
+
+def call(url: str, deadline: float) -> Reply:
+    """GET an address of the operator's own choice, private ones too; otherwise as `exchange`."""
+    return _exchange("GET", url, None, {"User-Agent": "mission-monitor"}, deadline, anywhere=True)
+
+
+def _exchange(
+    method: str, url: str, body: bytes | None, headers: Mapping[str, str], deadline: float, anywhere: bool
+) -> Reply:
     limits = (min(_CONNECT, deadline), min(_READ, deadline))
     with Deadline(deadline) as watch, _session() as session:
-        session.mount("http://", _Adapter(watch))
-        session.mount("https://", _Adapter(watch))
+        session.mount("http://", _Adapter(watch, anywhere))
+        session.mount("https://", _Adapter(watch, anywhere))
         try:
-            response = session.post(
-                url, data=body, headers=dict(headers), timeout=limits, allow_redirects=False, stream=True
+            response = session.request(
+                method, url, data=body, headers=dict(headers), timeout=limits, allow_redirects=False, stream=True
             )
             answer = _read(response)
         except requests.exceptions.SSLError as error:

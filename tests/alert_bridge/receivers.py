@@ -82,9 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         self.server.got.append(Got(self.path, self.headers, body))
         self.server.answer(self)
+
+    do_GET = do_POST
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
