@@ -21,7 +21,7 @@ _MADE_BY: dict[str, Callable[[], str]] = {
     "django-secret-key": lambda: secrets.token_urlsafe(50),
     "grafana-admin-password": lambda: secrets.token_urlsafe(12),
     # quoted in SQL and in a URL: letters and digits alone
-    "grafana-database-password": lambda: secrets.token_hex(24),
+    "grafana-userdb-password": lambda: secrets.token_hex(24),
     "mysql-password": lambda: secrets.token_hex(24),
     "mysql-root-password": lambda: secrets.token_hex(24),
     "userdb-secret-keys": lambda: Fernet.generate_key().decode(),
