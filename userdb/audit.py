@@ -13,7 +13,7 @@ from django.db.models import Model
 
 from userdb.models import AuditEntry
 
-_HIDDEN = frozenset({"secret_token", "hash", "password"})
+HIDDEN = frozenset({"secret_token", "hash", "password"})
 
 
 def command_line() -> str:
@@ -29,7 +29,7 @@ def picture(instance: Model | None) -> dict[str, Any] | None:
     """Return the plain values of a row without its secrets, None for no row."""
     if instance is None:
         return None
-    names = [f.name for f in instance._meta.concrete_fields if f.name not in _HIDDEN]
+    names = [f.name for f in instance._meta.concrete_fields if f.name not in HIDDEN]
     values = {name: instance.serializable_value(name) for name in names}
     # JSON has no dates: the encoder's text is what a reader wants
     encoder = DjangoJSONEncoder()

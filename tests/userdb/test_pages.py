@@ -156,7 +156,7 @@ def test_a_list_of_webhooks_reads_no_bodies(admin_client: Client) -> None:
 
 
 def test_a_big_list_is_counted_to_its_bound(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("userdb.admin.pages._COUNTED", 100)
+    monkeypatch.setattr("userdb.admin.paging._COUNTED", 100)
     MonitorEvent.objects.bulk_create(MonitorEvent(event_type="custom", message=str(n)) for n in range(130))
     answer = admin_client.get(listing(MonitorEvent))
     assert answer.context["cl"].result_count == 100

@@ -14,7 +14,9 @@ from django.utils.safestring import SafeString
 
 from runtime.closed_sets import LEVELS
 from userdb.admin.delivery import said
-from userdb.admin.pages import HistoryAdmin, HistoryInline, ago, block, closed_filter, listing
+from userdb.admin.identities import with_severity
+from userdb.admin.pages import ClosedFilter, HistoryAdmin, HistoryInline, ago, block, closed_filter, listing
+from userdb.admin.times import time_filter
 from userdb.models import Alert, AlertIdentity, AlertTransition, Notification, WebhookEvent
 
 
@@ -49,13 +51,23 @@ class NotificationInline(HistoryInline):
         return said(notification)
 
 
+class SeverityFilter(ClosedFilter):
+    title, parameter_name, words = "severity", "identity__severity", LEVELS
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return with_severity(request, queryset, "identity", str(self.value())) if self.value() else queryset
+
+
 @admin.register(Alert)
 class AlertAdmin(HistoryAdmin):
     list_display = ("name", "tenant", "severity", "status", "starts_at", "ends_at", "closed_by")
-    list_filter = ("state", "closed_by", closed_filter("identity__severity", LEVELS), "created_at")
+    list_filter = ("state", "closed_by", SeverityFilter, time_filter("created_at"))
     list_select_related = ("identity",)
     search_fields = ("identity__alertname__exact", "identity__tenant__exact", "identity__fingerprint__exact")
-    search_help_text = "An alert's name, a tenant or a fingerprint, as a whole."
+    search_help_text = "An alert's name, a tenant, both, or a fingerprint; each as a whole."
+    by_identity = "identity"
+    export_also = ("identity__alertname", "identity__tenant", "identity__severity")
+    sortable_by = ()
     inlines = [TransitionInline, NotificationInline]
     fields = (
         "status", "summary", "labels", "all_annotations", "starts_at", "ends_at", "closed_by", "number", "fingerprint",
@@ -122,13 +134,14 @@ class AlertIdentityAdmin(HistoryAdmin):
     search_fields = ("fingerprint__exact", "alertname__exact", "tenant__exact")
     search_help_text = "An alert's name, a tenant or a fingerprint, as a whole."
     ordering = ("-updated_at",)
+    sortable_by = ()
     empty_text = "No alert was ever heard of."
 
 
 @admin.register(AlertTransition)
 class AlertTransitionAdmin(HistoryAdmin):
     list_display = ("id", "at", "identity", "kind", "version", "starts_at", "ends_at", "brought_by")
-    list_filter = ("kind", "at")
+    list_filter = ("kind", time_filter("at"))
     fields = readonly_fields = ("identity", "alert", "version", "kind", "brought_by", "starts_at", "ends_at", "at")
     list_select_related = ("identity",)
     search_fields = ("identity__fingerprint__exact", "identity__alertname__exact", "identity__tenant__exact")
@@ -153,7 +166,8 @@ class WebhookEventAdmin(HistoryAdmin):
         "body_bytes",
         "sender",
     ]
-    list_filter = ("result", "received_at")
+    list_filter = ("result", time_filter("received_at"))
+    sortable_by = ()
     readonly_fields = [
         "received_at", "sender", "result", "error", "receiver", "group_key", "alerts",
         "changes", "odd", "body_bytes", "as_sent",

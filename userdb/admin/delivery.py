@@ -3,6 +3,7 @@
 from django.contrib import admin
 
 from userdb.admin.pages import HistoryAdmin, HistoryInline, ago
+from userdb.admin.times import time_filter
 from userdb.models import DeliveryAttempt, Notification
 
 _STATES = {
@@ -37,15 +38,13 @@ class AttemptInline(HistoryInline):
 @admin.register(Notification)
 class NotificationAdmin(HistoryAdmin):
     list_display = ("id", "kind", "identity", "channel", "status", "attempts", "created_at")
-    list_filter = ("state", "kind", "channel", "created_at")
+    list_filter = ("state", "kind", "channel", time_filter("created_at"))
     list_select_related = ("channel", "identity")
-    search_fields = (
-        "key__exact",
-        "identity__fingerprint__exact",
-        "identity__alertname__exact",
-        "identity__tenant__exact",
-    )
-    search_help_text = "An alert's name, a tenant, a fingerprint or an idempotency key, as a whole."
+    search_fields = ("identity__alertname__exact", "identity__tenant__exact", "identity__fingerprint__exact")
+    search_help_text = "An alert's name, a tenant, both, or a fingerprint; each as a whole."
+    by_identity = "identity"
+    export_also = ("identity__alertname", "identity__tenant", "identity__severity", "channel__name")
+    sortable_by = ()
     fields = (
         "status", "kind", "channel", "identity", "alert", "ordinal", "cause_at", "created_at", "due_at", "attempts",
         "delivered_at", "key",
@@ -72,6 +71,8 @@ class DeliveryAttemptAdmin(HistoryAdmin):
         "milliseconds",
         "relay",
     )
-    list_filter = ("outcome", "after_lease", "started_at")
+    list_filter = ("outcome", "after_lease", time_filter("started_at"))
+    sortable_by = ()
+    export_also = ("notification__channel__name",)
     list_select_related = ("notification",)
     empty_text = "Nothing was sent yet."

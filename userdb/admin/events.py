@@ -7,6 +7,7 @@ from django.utils.safestring import SafeString
 
 from runtime.closed_sets import EVENT_TYPES, FAILURE_TYPES, LEVELS, REQUEST_FAILURES
 from userdb.admin.pages import HistoryAdmin, block, closed_filter
+from userdb.admin.times import time_filter
 from userdb.models import ContainerUsage, MonitorEvent, RequestRollup
 
 
@@ -22,8 +23,9 @@ class MonitorEventAdmin(HistoryAdmin):
         closed_filter("event_type", EVENT_TYPES),
         closed_filter("level", LEVELS),
         closed_filter("failure_type", FAILURE_TYPES),
-        "received_at",
+        time_filter("received_at"),
     )
+    sortable_by = ()
     search_fields = ("tenant__exact", "task__exact", "event_id__exact")
     search_help_text = "A tenant's name, a task or an event id, as a whole."
     empty_text = (
@@ -46,18 +48,20 @@ class MonitorEventAdmin(HistoryAdmin):
 @admin.register(RequestRollup)
 class RequestRollupAdmin(HistoryAdmin):
     list_display = ("minute", "tenant", "outcome", "requests", "seconds", "instance")
-    list_filter = (closed_filter("outcome", ("success", *REQUEST_FAILURES)), "minute")
+    list_filter = (closed_filter("outcome", ("success", *REQUEST_FAILURES)), time_filter("minute", numbered=False))
     search_fields = ("tenant__exact",)
     search_help_text = "A tenant's name, as a whole."
     ordering = ("-minute",)
+    sortable_by = ()
     empty_text = "No requests counted yet: the gateway's middleware writes one row a minute, tenant and outcome."
 
 
 @admin.register(ContainerUsage)
 class ContainerUsageAdmin(HistoryAdmin):
     list_display = ("minute", "tenant", "namespace", "pod", "container", "cpu_cores", "memory_bytes")
-    list_filter = ("minute",)
+    list_filter = (time_filter("minute", numbered=False),)
     search_fields = ("tenant__exact", "pod__exact")
     search_help_text = "A tenant's name or a pod's, as a whole."
     ordering = ("-minute",)
+    sortable_by = ()
     empty_text = "No usage yet: the pod exporter writes one row a minute and container where metrics.k8s.io is there."

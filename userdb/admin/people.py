@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from runtime.closed_sets import EVERYONE, POLICIES
 from userdb.admin.pages import AuditedAdmin, HistoryAdmin, listing
+from userdb.admin.times import time_filter
 from userdb.models import Acknowledgement, AlertPolicy, AuditEntry, MaintenanceWindow, Tenant
 
 
@@ -57,7 +58,7 @@ class AlertPolicyAdmin(AuditedAdmin):
 @admin.register(AuditEntry)
 class AuditEntryAdmin(HistoryAdmin):
     list_display = ("id", "at", "by", "action", "kind", "name")
-    list_filter = ("action", "kind", "at")
+    list_filter = ("action", "kind", time_filter("at", numbered=False))
     search_fields = ("by__exact", "name")
     search_help_text = "Who, as a whole; or a part of the changed thing's name."
     fields = readonly_fields = ("at", "by", "action", "kind", "object_id", "name", "before", "after")
@@ -76,6 +77,7 @@ class AuditEntryAdmin(HistoryAdmin):
 class AcknowledgementAdmin(HistoryAdmin):
     list_display = ("id", "alert", "by", "at", "note")
     list_select_related = ("alert",)
+    export_also = ("alert__identity__alertname", "alert__identity__tenant")
     empty_text = "Nobody has taken an alert on."
 
 
