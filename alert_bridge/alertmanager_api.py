@@ -1,8 +1,10 @@
-"""One request to one Alertmanager within one deadline, answer in JSON. Called by `alertmanagers.py` alone.
+"""One request to one Alertmanager within one deadline, answer in JSON. Called by `alertmanagers.py`; `previews.py` asks
+Prometheus with it, whose API is spoken in the same way.
 
     AlertmanagerError
-    ├── NoAnswer   nothing usable came: no connection, no answer in time, 5xx, an answer that is no Alertmanager's
-    └── Refused    it answered and said no: its own words
+    ├── NoAnswer     nothing usable came: no connection, no answer in time, 5xx, an answer that is no Alertmanager's
+    │   └── TooMuch  more than may be read
+    └── Refused      it answered and said no: its own words
 
 No text of an error holds a password: it is taken off the URL before anything is asked.
 """
@@ -26,6 +28,9 @@ from runtime.texts import clean
 
 URL_LENGTH = 255
 _WORDS = 300
+_WRONG_URL = (
+    "ALERTMANAGER_URL: write http://host:9093 or https://user:password@host/prefix, several with commas between"
+)
 _BODY_BYTES = 128 * 1024 * 1024
 """10,000 alerts are 10 MB; nobody's list may fill our memory."""
 
@@ -36,6 +41,10 @@ class AlertmanagerError(Exception):
 
 class NoAnswer(AlertmanagerError):
     """It gave no answer that can be used: it may not have heard the question."""
+
+
+class TooMuch(NoAnswer):
+    """Its answer would fill our memory."""
 
 
 class Refused(AlertmanagerError):
@@ -61,9 +70,8 @@ class Reply:
     """When it was given, by the Alertmanager's own clock; by ours where it does not say."""
 
 
-def peer_of(text: str) -> Peer:
-    """Return the peer of a base URL such as https://user:password@host:9093/prefix; SettingsError says what is wrong."""
-    wrong = "ALERTMANAGER_URL: write http://host:9093 or https://user:password@host/prefix, several with commas between"
+def peer_of(text: str, wrong: str = _WRONG_URL) -> Peer:
+    """Return the peer of a base URL such as https://user:password@host:9093/prefix; SettingsError says what is `wrong`."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -75,7 +83,7 @@ def peer_of(text: str) -> Peer:
     netloc = f"{host}:{port}" if port else host
     url = urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
     if len(url) > URL_LENGTH:
-        raise SettingsError(f"ALERTMANAGER_URL: an address is longer than {URL_LENGTH} characters")
+        raise SettingsError(f"{wrong.partition(':')[0]}: an address is longer than {URL_LENGTH} characters")
     if parts.username is None:
         return Peer(url)
     login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -85,8 +93,8 @@ def peer_of(text: str) -> Peer:
 class Conversation:
     """`with Conversation(peer, 5) as c: c.get("/alerts")`: all its requests within one deadline, on one connection."""
 
-    def __init__(self, peer: Peer, seconds: float) -> None:
-        self._peer, self._seconds = peer, seconds
+    def __init__(self, peer: Peer, seconds: float, api: str = "/api/v2", most: int = _BODY_BYTES) -> None:
+        self._peer, self._seconds, self._api, self._most = peer, seconds, api, most
         self._deadline = Deadline(seconds)
         parts = urlsplit(peer.url)
         host, self._prefix = parts.hostname or "", parts.path
@@ -107,15 +115,15 @@ class Conversation:
         self._deadline.__exit__(*about)
 
     def get(self, path: str) -> Reply:
-        """Return the answer of GET <base>/api/v2<path>; raise AlertmanagerError."""
+        """Return the answer of GET <base><api><path>; raise AlertmanagerError."""
         return self._ask("GET", path, None)
 
     def post(self, path: str, document: Mapping[str, Any]) -> Reply:
-        """Return the answer of POST <base>/api/v2<path>; raise AlertmanagerError."""
+        """Return the answer of POST <base><api><path>; raise AlertmanagerError."""
         return self._ask("POST", path, json.dumps(document).encode())
 
     def delete(self, path: str) -> Reply:
-        """Return the answer of DELETE <base>/api/v2<path>; raise AlertmanagerError."""
+        """Return the answer of DELETE <base><api><path>; raise AlertmanagerError."""
         return self._ask("DELETE", path, None)
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Reply:
@@ -127,16 +135,16 @@ class Conversation:
         try:
             if self._connection.sock is None:
                 self._connection.sock = self._connect()
-            self._connection.request(method, f"{self._prefix}/api/v2{path}", body, headers)
+            self._connection.request(method, f"{self._prefix}{self._api}{path}", body, headers)
             response = self._connection.getresponse()
             # what it announces is not even begun to be read when it is too much
-            content = b"" if (response.length or 0) > _BODY_BYTES else response.read(_BODY_BYTES + 1)
+            content = b"" if (response.length or 0) > self._most else response.read(self._most + 1)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             late = isinstance(error, TimeoutError)
             # the kind alone: a text may repeat what stands in the URL
             raise self._silent("" if late else _kind(error)) from None
-        if (response.length or 0) > _BODY_BYTES or len(content) > _BODY_BYTES:
-            raise NoAnswer(f"{self._peer.url} answers with more than {_BODY_BYTES >> 20} MB")
+        if (response.length or 0) > self._most or len(content) > self._most:
+            raise TooMuch(f"{self._peer.url} answers with more than {self._most >> 20} MB")
         if response.length:  # a body that broke off reads like one that ended
             raise self._silent("the answer broke off")
         return self._judged(response, content)
@@ -164,9 +172,7 @@ class Conversation:
         try:
             document = json.loads(content) if content else None
         except (ValueError, RecursionError):
-            raise NoAnswer(
-                f"{url} answers with something that is no JSON: is this an Alertmanager's address?"
-            ) from None
+            raise NoAnswer(f"{url} answers with something that is no JSON: is this the right address?") from None
         return Reply(document, _date(response.getheader("Date")))
 
 
@@ -178,7 +184,7 @@ def _words(content: bytes) -> str:
     except (ValueError, RecursionError):
         said = text
     if isinstance(said, dict):
-        said = said.get("message", text)
+        said = said.get("message") or said.get("error") or text  # the second is Prometheus' word
     return " ".join(clean(str(said)).split())[:_WORDS]
 
 

@@ -106,7 +106,7 @@ def test_one_that_was_started_between_list_and_status_is_young(configured: Liste
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
-        (b"<html>login</html>", "no JSON: is this an Alertmanager's address?"),
+        (b"<html>login</html>", "no JSON: is this the right address?"),
         (b'{"alerts": []}', "what no Alertmanager answers"),
         (b'[{"fingerprint": "a1"}]', "what no Alertmanager answers: KeyError"),
         (b"[1]", "what no Alertmanager answers: TypeError"),
