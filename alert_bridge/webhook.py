@@ -14,7 +14,8 @@ from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import Counter
 
-from alert_bridge import intake, payload
+from alert_bridge import admission, intake, payload
+from alert_bridge.refusals import REFUSED
 from runtime.bodies import BodyTooLarge, BodyUnreadable, read_body
 from runtime.settings import Secret, SettingsError
 from userdb.checks import PACKET_NEEDED, packet_limit
@@ -26,7 +27,7 @@ PATH = "/webhooks/"
 TOKEN = Secret("WEBHOOK_TOKEN")
 RESULTS = (
     "applied", "unchanged", "unreadable", "not_json", "unauthorized", "wrong_method", "unknown_path", "too_large",
-    "unavailable",
+    "unavailable", "storm",
 )  # fmt: skip
 WEBHOOKS = Counter("mission_webhooks_total", "Webhooks received, by what became of them.", ["result"])
 for _result in RESULTS:
@@ -69,7 +70,9 @@ def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
 
 def _error(status: int, result: str, text: str, **headers: str) -> HttpResponse:
     WEBHOOKS.labels(result).inc()
-    log.warning("webhook refused", extra={"status": status, "reason": text})
+    REFUSED.note(result)
+    if result != "storm" or admission.is_to_be_said():
+        log.warning("webhook refused", extra={"status": status, "reason": text})
     return JsonResponse({"error": text}, status=status, headers=headers)
 
 
@@ -85,6 +88,9 @@ def _answer(request: HttpRequest) -> HttpResponse:
         return _error(405, "wrong_method", "use POST", Allow="POST")
     if request.path_info.rstrip("/") != "/webhooks/alertmanager":
         return _error(404, "unknown_path", "not found: webhooks go to /webhooks/alertmanager")
+    refusal = admission.refusal(request.META)
+    if refusal is not None:
+        return _error(503, "storm", refusal, **{"Retry-After": "1"})
     tokens, trouble = _tokens()
     if trouble is not None:
         return _error(503, "unavailable", trouble)
@@ -93,7 +99,8 @@ def _answer(request: HttpRequest) -> HttpResponse:
     try:
         body = read_body(request, request.headers.get("Content-Encoding", ""), body_limit())
         webhook = payload.parse(body)
-        taken = intake.take(webhook, body, request.META.get("REMOTE_ADDR", ""))
+        left = admission.time_left(request.META, intake.DEADLINE)
+        taken = intake.take(webhook, body, request.META.get("REMOTE_ADDR", ""), left)
     except BodyTooLarge as error:
         return _error(413, "too_large", str(error))
     except (BodyUnreadable, payload.UnreadableBody) as error:
