@@ -1,4 +1,4 @@
-"""The command `alert-bridge`: `web` (webhook and pages), `relay` (sends), `replay` (stored webhooks)."""
+"""The command `alert-bridge`: `web` (webhook and pages), `relay` (sends), `replay`, `resend` (dead letters)."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from alert_bridge import replay_flags
+from alert_bridge import replay_flags, resend_flags
 from runtime import logs
 from runtime.build import expose_build_info
 from runtime.flags import add_listen_flag, add_log_flags, add_version, exit_codes, stop_on_signals, threads
@@ -29,34 +29,42 @@ def _django() -> None:
 
 
 def web(arguments: argparse.Namespace) -> int:
-    """Serve the webhook and the admin pages, with the tick in the background."""
+    """Serve the webhook and the admin pages, with the tick and the bridge's own watch in the background."""
     _django()
     from django.core.wsgi import get_wsgi_application
     from prometheus_client import REGISTRY
 
-    from alert_bridge import checks, webhook
+    from alert_bridge import admission, checks, conditions, selfwatch, webhook
+    from alert_bridge.refusals import REFUSED
     from alert_bridge.tick import Tick
     from userdb import health
     from userdb.serving import serve
 
     checks.require_secret_keys()
     checks.require_channel_settings()
+    selfwatch.require_settings()
+    admission.queue_limit()
     tick, stop = Tick(), threading.Event()
+    watch = selfwatch.SelfWatch(conditions.ALL, REFUSED.recent)
     REGISTRY.register(tick)
     readiness = {
         "userdb": health.trouble,
         "webhook token": webhook.token_trouble,
         "channel secrets": checks.secrets_readiness,
         "tick": tick.trouble,
+        "self-watch": watch.trouble,
     }
     MetricsPort("alert-bridge web", arguments.metrics_listen_address, readiness).start()
-    background = threading.Thread(target=tick.run, args=(stop,), name="tick", daemon=True)
-    background.start()
+    loops = {"tick": tick.run, "self-watch": watch.run}
+    background = [threading.Thread(target=loop, args=(stop,), name=name, daemon=True) for name, loop in loops.items()]
+    for thread in background:
+        thread.start()
     try:
         serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, webhook.body_limit())
     finally:
         stop.set()
-        background.join(5)
+        for thread in background:
+            thread.join(5)
     return 0
 
 
@@ -88,6 +96,14 @@ def replay(arguments: argparse.Namespace) -> int:
     return replay_command.run(arguments)
 
 
+def resend(arguments: argparse.Namespace) -> int:
+    """Send dead letters again."""
+    _django()
+    from alert_bridge import resend_command
+
+    return resend_command.run(arguments)
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("alert-bridge", description="Alertmanager's webhooks in, alerts kept, admins told.")
     add_version(made)
@@ -103,7 +119,10 @@ def parser() -> argparse.ArgumentParser:
     again = commands.add_parser("replay", help="applies stored webhooks again")
     replay_flags.add(again)
     again.set_defaults(run=replay)
-    for command in (site, sender, again):
+    letters = commands.add_parser("resend", help="sends dead letters again")
+    resend_flags.add(letters)
+    letters.set_defaults(run=resend)
+    for command in (site, sender, again, letters):
         add_log_flags(command)
     return made
 

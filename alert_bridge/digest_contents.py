@@ -3,7 +3,7 @@
 So a digest that is sent hours after it was made tells what fires still, and what came and went meanwhile.
 """
 
-from collections import Counter
+from collections import Counter as Tally
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,7 +73,7 @@ class Contents:
     @property
     def kinds(self) -> dict[str, int]:
         """How many members there are of each kind."""
-        counted = Counter(member.kind for member in self.members)
+        counted = Tally(member.kind for member in self.members)
         return {kind: counted[kind] for kind in Notification.Kind.values if counted[kind]}
 
     @property

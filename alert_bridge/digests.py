@@ -15,6 +15,7 @@ from django.db.models import Exists, F, Max, OuterRef, Q
 from prometheus_client import Counter
 
 from alert_bridge import due
+from alert_bridge.ledgers import OWED
 from userdb.models import AlertIdentity, AlertTransition, Channel, Notification
 
 MEMBERS = 2_000
@@ -41,6 +42,7 @@ class Gathered:
 
     def count(self, channel: str) -> None:
         if self.made:
+            OWED.labels(_Kind.DIGEST).inc()
             DIGESTS.labels(channel).inc()
         for reason, number in self.members.items():
             MEMBERS_TOTAL.labels(channel, reason).inc(number)

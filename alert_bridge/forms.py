@@ -43,7 +43,9 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         limit = self.kind_of_channel.per_minute
-        self.fields["per_minute"].help_text += f" {limit} a minute." if limit else " None."
+        per_minute = self.fields.get("per_minute")
+        if per_minute is not None:  # who may only look gets no fields
+            per_minute.help_text = f"{str(per_minute.help_text).rstrip('.')}: {limit or 'none'}."
         self.initial["tenants"] = ", ".join(self.instance.tenants)
         self.held: dict[str, Any] = {}
         self.locked = ""
