@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.exporters.route_management.pods.apiserver import ApiServer
-from tests.exporters.route_management.pods.cast import pod, running, status
+from tests.exporters.route_management.pods.cast import pod
 from tests.exporters.route_management.pods.conftest import until
 from tests.exporters.route_management.pods.test_process import exporter, migrate
 from tests.pods_yaml.rendered import everything, of_kind, templates
@@ -35,10 +35,10 @@ def test_the_exporters_role_is_exactly_what_it_asks_for(tmp_path: Path) -> None:
     migrate(tmp_path)
     server = ApiServer()
     server.usage = b'{"kind": "PodMetricsList", "items": []}'
-    server.put(pod("pod-a", "tenants", status=status(running())))
+    server.put(pod("pod-a", "tenants"))
     try:
         with exporter(server, tmp_path, *COMMAND[2:]):
-            until(lambda: {kind for kind, _ in list(server.requests)} == set(VERBS), "lists, watches and reads usage")
+            until(lambda: {kind for kind, _ in list(server.requests)} == set(VERBS), 20)
         asked = {VERBS[kind] for kind, _ in server.requests}
         assert granted("Role", "pod-exporter") == asked
         assert {query["namespace"] for _, query in server.requests} == {"tenants"}
