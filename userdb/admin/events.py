@@ -1,14 +1,38 @@
 """What happened: events, minutes of requests and of containers."""
 
 import json
+import re
+from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from runtime.closed_sets import EVENT_TYPES, FAILURE_TYPES, LEVELS, REQUEST_FAILURES
-from userdb.admin.pages import HistoryAdmin, block, closed_filter
+from runtime.closed_sets import EVENT_TYPES, FAILURE_TYPES, LEVELS, REQUEST_FAILURES, UNKNOWN
+from userdb.admin.pages import ClosedFilter, HistoryAdmin, block, closed_filter
 from userdb.admin.times import time_filter
-from userdb.models import ContainerUsage, MonitorEvent, RequestRollup
+from userdb.models import ContainerUsage, MonitorEvent, RequestRollup, Tenant
+
+
+_LOOKED_AT = 100_000
+"""Events, the newest, among which a filter or a task's name is looked for: an index for each would cost every report."""
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def _newest(rows: Any) -> Any:
+    last = MonitorEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    return rows.filter(pk__gt=last - _LOOKED_AT)
+
+
+class _NewestFilter(ClosedFilter):
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        rows = super().queryset(request, queryset)
+        bounded = self.value() is None or request.GET.get("q") or request.GET.get("received_at")
+        return rows if bounded else _newest(rows)
+
+
+def _newest_filter(column: str, words: tuple[str, ...]) -> type[ClosedFilter]:
+    return type("Filter", (_NewestFilter, closed_filter(column, words)), {})
 
 
 @admin.register(MonitorEvent)
@@ -20,14 +44,27 @@ class MonitorEventAdmin(HistoryAdmin):
     )  # fmt: skip
     readonly_fields = fields
     list_filter = (
-        closed_filter("event_type", EVENT_TYPES),
-        closed_filter("level", LEVELS),
-        closed_filter("failure_type", FAILURE_TYPES),
+        _newest_filter("event_type", EVENT_TYPES),
+        _newest_filter("level", LEVELS),
+        _newest_filter("failure_type", FAILURE_TYPES),
         time_filter("received_at"),
     )
     sortable_by = ()
     search_fields = ("tenant__exact", "task__exact", "event_id__exact")
     search_help_text = "A tenant's name, a task or an event id, as a whole."
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """Look along an index: by the id within each tenant, by the tenant; a task among the newest events."""
+        word = search_term.strip().strip("\"'")
+        if not word:
+            return queryset, False
+        if _UUID.fullmatch(word):
+            tenants = [*Tenant.objects.values_list("name", flat=True), UNKNOWN]
+            return queryset.filter(tenant__in=tenants, event_id=word.lower()), False
+        if MonitorEvent.objects.filter(tenant=word).exists():
+            return queryset.filter(tenant=word), False
+        return _newest(queryset.filter(task=word)), False
+
     empty_text = (
         "No events yet: no failure was reported by a tenant, no container changed its state, no request failed."
     )

@@ -105,6 +105,10 @@ class AlertIdentity(models.Model):
             models.Index(fields=["updated_at"], name="identity_updated"),
             # admin: what fires now, by tenant
             models.Index(fields=["state", "tenant"], name="identity_by_state"),
+            # admin: whose alerts, changes and messages are searched for; none of these changes once it is written
+            models.Index(fields=["tenant"], name="identity_by_tenant"),
+            models.Index(fields=["alertname"], name="identity_by_alertname"),
+            models.Index(fields=["severity"], name="identity_by_severity"),
         ]
 
     def __str__(self) -> str:
@@ -160,6 +164,10 @@ class Alert(models.Model):
             models.Index(fields=["state", "-id"], name="alert_by_state"),
             # a word about an episode before the last one: which of the identity's episodes it means
             models.Index(fields=["identity", "highest_start"], name="alert_by_start"),
+            # admin: those that began to be known in a span of time
+            models.Index(fields=["created_at"], name="alert_created"),
+            # admin: what reconciliation closed, and other rare ends
+            models.Index(fields=["closed_by", "-id"], name="alert_by_closed_by"),
         ]
 
     def __str__(self) -> str:
@@ -215,6 +223,12 @@ class AlertTransition(models.Model):
                 "transition_kind",
             ),
             one_of("source", ["webhook", "replay", "reconciliation", "relay", "bridge"], "transition_source"),
+        ]
+        indexes = [
+            # admin: the changes of a span of time
+            models.Index(fields=["at"], name="transition_at"),
+            # admin: the rare kinds
+            models.Index(fields=["kind", "-id"], name="transition_by_kind"),
         ]
 
     def __str__(self) -> str:

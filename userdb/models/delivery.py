@@ -177,6 +177,10 @@ class Notification(models.Model):
             models.Index(fields=["identity", "channel", "id"], name="notification_order"),
             # intake: what the channels hold of an episode
             models.Index(fields=["alert", "channel", "kind"], name="notification_of_episode"),
+            # admin: the messages of a span of time
+            models.Index(fields=["created_at"], name="notification_created"),
+            # admin: digests and other rare kinds
+            models.Index(fields=["kind", "-id"], name="notification_by_kind"),
         ]
 
     def __str__(self) -> str:
@@ -211,6 +215,12 @@ class DeliveryAttempt(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["notification", "number"], name="attempt_number_once"),
             one_of("outcome", ["started", "delivered", "temporary", "permanent", "unknown"], "attempt_outcome"),
+        ]
+        indexes = [
+            # admin: the tries of a span of time
+            models.Index(fields=["started_at"], name="attempt_started"),
+            # admin: the tries that failed
+            models.Index(fields=["outcome", "-id"], name="attempt_by_outcome"),
         ]
 
     def __str__(self) -> str:
