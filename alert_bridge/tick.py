@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
-from django.db.models import Case, Count, F, Min, Q, When
+from django.db.models import Count, F, Min, Q
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -187,12 +187,13 @@ def _recent_events(now: datetime, tenants: frozenset[str]) -> dict[_Event, int]:
 
 def _outbox(now: datetime) -> dict[str, tuple[int, float, int]]:
     found = dict.fromkeys(Channel.objects.values_list("name", flat=True), (0, 0.0, 0))
-    waiting = Q(state__in=Notification.WAITING)
+    # what is late waits for its channel's next digest
+    waiting = Q(state__in=Notification.WAITING) | Q(state=Notification.State.LATE, digest=None)
     rows = Notification.objects.filter(waiting | Q(state=Notification.State.DEAD)).order_by().values("channel__name")
     counted = rows.annotate(
         waiting=Count("pk", filter=waiting),
-        # what waits for the end of quiet hours is not late before they end
-        oldest=Min(Case(When(attempts=0, then="due_at"), default="created_at"), filter=waiting),
+        # what waits for the end of quiet hours is not old before they end, nor what a person sent again
+        oldest=Min("first_due_at", filter=waiting),
         dead=Count("pk", filter=Q(state=Notification.State.DEAD)),
     )
     for row in counted:

@@ -183,7 +183,7 @@ def test_the_outbox_is_counted_for_each_channel(post: Post, mail: Channel) -> No
     for row, state in zip(rows, ["delivered", "dead", "sending", "owed"], strict=False):
         Notification.objects.filter(pk=row.pk).update(state=state)
     earlier = clock.now() - timedelta(seconds=100)
-    Notification.objects.filter(state="owed").update(created_at=earlier, due_at=earlier)
+    Notification.objects.filter(state="owed").update(first_due_at=earlier)
     tick = ticked()
     assert lines(tick, "mission_outbox_pending") == {'{channel="idle"}': 0, '{channel="mail"}': 3}
     assert lines(tick, "mission_outbox_dead") == {'{channel="idle"}': 0, '{channel="mail"}': 1}
