@@ -144,6 +144,7 @@ class Conversation:
             # the kind alone: a text may repeat what stands in the URL
             raise self._silent("" if late else _kind(error)) from None
         if (response.length or 0) > self._most or len(content) > self._most:
+            response.close()  # what is not read holds the socket
             raise TooMuch(f"{self._peer.url} answers with more than {self._most >> 20} MB")
         if response.length:  # a body that broke off reads like one that ended
             raise self._silent("the answer broke off")
