@@ -73,7 +73,7 @@ def _minutes_ago(minutes: float) -> str:
 
 
 def _cast() -> Iterator[dict[str, Any]]:
-    """Yield pods of the story's tenant: one that is well, one that crashes, one that can't start."""
+    """Yield pods of the story's tenant: one that is well, one that crashes, one that can't start, one that no node takes."""
     limits = {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
     common = {
         "metadata": {"labels": {"tenant": TENANT}, "creationTimestamp": _minutes_ago(10)},
@@ -86,6 +86,8 @@ def _cast() -> Iterator[dict[str, Any]]:
     yield pod("well", TENANT, **common)
     yield pod("crashing", TENANT, **common, status={"containerStatuses": [crashing]})
     yield pod("pulling", TENANT, **common, status=unready)
+    homeless = [condition("PodScheduled", "False", reason="Unschedulable")]
+    yield pod("homeless", TENANT, **common, status={"phase": "Pending", "conditions": homeless, "containerStatuses": []})
 
 
 def _usage(minutes: float) -> bytes:
