@@ -37,8 +37,7 @@ def web(arguments: argparse.Namespace) -> int:
     from alert_bridge import admission, checks, conditions, selfwatch, webhook
     from alert_bridge.refusals import REFUSED
     from alert_bridge.tick import Tick
-    from userdb import health
-    from userdb.serving import serve
+    from userdb import health, serving
 
     checks.require_secret_keys()
     checks.require_channel_settings()
@@ -49,6 +48,7 @@ def web(arguments: argparse.Namespace) -> int:
     REGISTRY.register(tick)
     readiness = {
         "userdb": health.trouble,
+        "site": serving.trouble,
         "webhook token": webhook.token_trouble,
         "channel secrets": checks.secrets_readiness,
         "tick": tick.trouble,
@@ -60,7 +60,7 @@ def web(arguments: argparse.Namespace) -> int:
     for thread in background:
         thread.start()
     try:
-        serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, webhook.body_limit())
+        serving.serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, webhook.body_limit())
     finally:
         stop.set()
         for thread in background:

@@ -6,6 +6,7 @@ One process, so that each scrape target tells one truth; more come as replicas.
 import errno
 import logging
 import signal
+import threading
 import time
 from types import FrameType
 from typing import Any
@@ -15,6 +16,13 @@ import waitress
 from runtime.flags import Address
 
 log = logging.getLogger(__name__)
+
+_listening = threading.Event()
+
+
+def trouble() -> str | None:
+    """Readiness: None, or that the site's own port is not open yet (or any more): health is told before it is."""
+    return None if _listening.is_set() else "the site does not listen yet"
 
 WAITED, WAITING = "mission.waited", "mission.waiting"
 """Keys of a request's environ: the seconds that it waited for a thread, and how many wait behind it."""
@@ -64,6 +72,7 @@ def serve(application: Any, at: Address, threads: int, body_limit: int) -> None:
     timed.server = server
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
+    _listening.set()
     log.info("listening", extra={"address": str(at), "threads": threads})
     try:
         server.run()  # waits for requests under way on SystemExit
@@ -71,5 +80,6 @@ def serve(application: Any, at: Address, threads: int, body_limit: int) -> None:
         log.exception("server stopped")
         raise
     finally:
+        _listening.clear()
         server.close()
     log.info("stopped")

@@ -34,17 +34,17 @@ def web(arguments: argparse.Namespace) -> int:
     from django.core.wsgi import get_wsgi_application
 
     from exporters.route_management import known_tenants, reports, request_history
-    from userdb import health
-    from userdb.serving import serve
+    from userdb import health, serving
 
     reports.reports_timezone()
     reports.limits()
     known_tenants.read()
-    MetricsPort("route-management web", arguments.metrics_listen_address, {"userdb": health.trouble}).start()
+    readiness = {"userdb": health.trouble, "site": serving.trouble}
+    MetricsPort("route-management web", arguments.metrics_listen_address, readiness).start()
     stop = threading.Event()
     threading.Thread(target=known_tenants.watch, args=(stop,), name="known-tenants", daemon=True).start()
     try:
-        serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, reports.BODY_LIMIT)
+        serving.serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, reports.BODY_LIMIT)
     finally:
         stop.set()
         request_history.of_process().close()
