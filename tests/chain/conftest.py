@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from local.places import SOURCE
+from local.places import PROGRAMS, SOURCE
 from local.ports import Ports
 from tests.mariadb import free_port
 
@@ -88,7 +88,9 @@ def run_in(folder: Path) -> Iterator[Run]:
     ports = {f"PORT_{field.name.upper()}": str(free_port()) for field in fields(Ports)}
     var = folder / "var"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
-    made = Run(var, environment | ports | {"LOCAL_VAR": str(var), "TZ": "Asia/Shanghai"})
+    # unpacked once for all tests
+    path = os.pathsep.join([environment.get("PATH", os.defpath), str(PROGRAMS)])
+    made = Run(var, environment | ports | {"LOCAL_VAR": str(var), "TZ": "Asia/Shanghai", "PATH": path})
     yield made
     if made.process is not None and made.process.poll() is None:
         made.process.kill()
