@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from alert_bridge import webhook
+from alert_bridge import heartbeat, webhook
 from alert_bridge.channels.base import REASONS
 from alert_bridge.cli import parser as bridge_parser
 from exporters.gateway_client import answers, events
@@ -97,6 +97,7 @@ def test_closed_sets_are_documented_as_they_are(label: str, values: tuple[str, .
     ("metric", "values"),
     [
         ("mission_webhooks_total", webhook.RESULTS),
+        ("mission_heartbeats_total", heartbeat.RESULTS),
         ("mission_reports_received_total", reports.RESULTS + reports.REFUSED_UNKNOWN),
         ("mission_reports_total", answers.RESULTS),
         ("mission_spool_dropped_total", DROP_REASONS),
