@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Gauge
 
+from alert_bridge import conditions
 from alert_bridge.channels import http
 from alert_bridge.channels.base import DeliveryError
+from alert_bridge.selfwatch import SelfWatch
 from runtime.settings import Secret, SettingsError, env_list, env_number
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,18 @@ def readiness(url: str) -> str | None:
     except DeliveryError as error:
         return f"{url} does not answer: {error.answer}"
     return None if 200 <= status < 300 else f"{url} answers {status}"
+
+
+def checks_of(watch: SelfWatch, rounds: Callable[[], str | None]) -> dict[str, Callable[[], str | None]]:
+    """Return the checks of the bridge's own way: userdb, the rounds of both loops, and that somebody sends."""
+
+    def userdb() -> str | None:
+        return None if watch.readings is not None else "the last round of the self-watch could not read it"
+
+    def relay() -> str | None:
+        return next((sign.summary for sign in conditions.relay_gone(watch.readings)), None) if watch.readings else None
+
+    return {"userdb": userdb, "self-watch": watch.trouble, "reconciliation": rounds, "relay": relay}
 
 
 @dataclass

@@ -16,6 +16,7 @@ from alert_bridge.intake import WATCHDOG
 from userdb import clock
 from userdb.models import AlertIdentity, AlertmanagerPeer, Channel, DeliveryAttempt, Notification
 from userdb.transactions import in_transaction
+from userdb.unsent import unsent_alerts
 
 FAILING = timedelta(minutes=10)
 """How long nothing may have reached a channel before it counts as dead."""
@@ -61,6 +62,8 @@ class Readings:
     channels: tuple[ChannelReading, ...] = ()
     last_try: datetime | None = None
     """When any relay last began to send anything."""
+    unsent: int = 0
+    """Firing alerts that an Alertmanager lists for us and never sent."""
     probe_seconds: float = 0.0
     """How long a small commit took."""
     refusals: dict[str, int] = field(default_factory=dict)
@@ -86,6 +89,7 @@ def read(watching_since: datetime | None, refusals: dict[str, int]) -> Readings:
         ),
         tuple(_channels(now)),
         last,
+        unsent_alerts().count(),
         seconds,
         refusals,
     )

@@ -4,11 +4,15 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from alert_bridge import heartbeat
 from alert_bridge.heartbeat import Heartbeat
+from alert_bridge.readings import ChannelReading, Readings
+from alert_bridge.selfwatch import SelfWatch
 from runtime.settings import SettingsError
 from tests.alert_bridge.receivers import Receiver, dribble, receiver, status
 from tests.mariadb import free_port
@@ -121,6 +125,32 @@ def test_it_goes_on_after_a_check_that_breaks(outside: Receiver, monkeypatch: py
     thread.join(10)
     assert not thread.is_alive()
     assert outside.got
+
+
+NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+
+
+def seen(**fields: Any) -> Readings:
+    return Readings(NOW, NOW - timedelta(hours=1), **fields)
+
+
+@pytest.mark.parametrize(
+    ("readings", "rounds", "result"),
+    [
+        (seen(), None, "sent"),
+        (None, None, "withheld"),
+        (seen(), "no round for 90 s", "withheld"),
+        (seen(channels=(ChannelReading("mail", untried_since=NOW - timedelta(minutes=3)),)), None, "withheld"),
+        (seen(channels=(ChannelReading("mail", failing_since=NOW - timedelta(hours=1)),)), None, "sent"),
+        (seen(watchdog_heard=NOW - timedelta(hours=1)), None, "sent"),
+    ],
+    ids=["well", "userdb away", "no reconciliation", "no relay", "a dead channel", "Watchdog missing"],
+)
+def test_it_stops_for_the_bridges_own_trouble_alone(
+    outside: Receiver, readings: Readings | None, rounds: str | None, result: str
+) -> None:
+    watch = SelfWatch(readings=readings)
+    assert Heartbeat(heartbeat.checks_of(watch, lambda: rounds)).step() == result
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from userdb.models import (
     DeliveryAttempt,
     Notification,
 )
+from userdb.transactions import UserdbAway
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("vendor")]
 
@@ -225,6 +226,12 @@ def test_an_alertmanager_that_does_not_answer_is_named(
     watch.step()
     assert open_names() == told
     assert not told or AlertIdentity.objects.get().labels["alertmanager"] == url
+
+
+def test_alerts_that_were_never_sent_are_told(mail: Channel) -> None:
+    seen = Readings(clock.now(), clock.now(), unsent=2)
+    (unsent,) = [c for c in conditions.ALL if c.alertname == "AlertsNotSent"]
+    assert [f.summary for f in unsent.find(seen)] == ["alerts fire that Alertmanager never sent: 2"]
 
 
 def owed(channel: Channel, minutes: float, **fields: object) -> Notification:

@@ -112,6 +112,13 @@ class Stage:
             "ALERTMANAGER_URL": ",".join(self.alertmanagers),
             "RELAY_SEND_DEADLINE": "1",
             "RELAY_LEASE": "3",
+            # what takes minutes in production takes seconds here; longer than an Alertmanager needs to be told all again
+            "RECONCILE_INTERVAL": "1",
+            "RECONCILE_GRACE": "6",
+            "RECONCILE_UNSENT_AFTER": "10",
+            "ALERTMANAGER_MIN_UPTIME": "10",
+            "SELFWATCH_INTERVAL": "1",
+            "WATCHDOG_TIMEOUT": "0",  # the plan has none
             "CHANNELS": json.dumps(self._channels()),
         }
 
