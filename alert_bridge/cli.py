@@ -1,10 +1,11 @@
-"""The command `alert-bridge`: `web` (webhook and pages), `relay` (sends), `replay`, `resend` (dead letters)."""
+"""The command `alert-bridge`: `web` (webhook, pages), `relay` (sends), `reconcile` (asks Alertmanager), `replay`, `resend`."""
 
 import argparse
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from alert_bridge import replay_flags, resend_flags
 from runtime import logs
@@ -55,17 +56,23 @@ def web(arguments: argparse.Namespace) -> int:
         "self-watch": watch.trouble,
     }
     MetricsPort("alert-bridge web", arguments.metrics_listen_address, readiness).start()
-    loops = {"tick": tick.run, "self-watch": watch.run}
-    background = [threading.Thread(target=loop, args=(stop,), name=name, daemon=True) for name, loop in loops.items()]
-    for thread in background:
+    with _beside(stop, tick.run, watch.run):
+        serving.serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, webhook.body_limit())
+    return 0
+
+
+@contextmanager
+def _beside(stop: threading.Event, *loops: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run each loop in a thread of its own until the block ends."""
+    threads = [threading.Thread(target=loop, args=(stop,), daemon=True) for loop in loops]
+    for thread in threads:
         thread.start()
     try:
-        serving.serve(get_wsgi_application(), arguments.web_listen_address, arguments.threads, webhook.body_limit())
+        yield
     finally:
         stop.set()
-        for thread in background:
+        for thread in threads:
             thread.join(5)
-    return 0
 
 
 def relay(arguments: argparse.Namespace) -> int:
@@ -85,6 +92,31 @@ def relay(arguments: argparse.Namespace) -> int:
     readiness = {"userdb": health.trouble, "channel secrets": checks.secrets_readiness, "rounds": worker.trouble}
     MetricsPort("alert-bridge relay", arguments.web_listen_address, readiness).start()
     worker.run()
+    return 0
+
+
+def reconcile(arguments: argparse.Namespace) -> int:
+    """Compare userdb with every Alertmanager until told to stop, the bridge's own watch and the heartbeat beside it."""
+    _django()
+    from alert_bridge import alertmanagers, heartbeat, selfwatch
+    from alert_bridge.reconcile import Reconcile
+    from userdb import health
+
+    alertmanagers.peers()
+    selfwatch.require_settings()
+    heartbeat.require_settings()
+    stop = stop_on_signals()
+    worker, watch = Reconcile(stop), selfwatch.SelfWatch()
+    pulse = heartbeat.Heartbeat(heartbeat.checks_of(watch, worker.rounds))
+    readiness = {
+        "userdb": health.trouble,
+        "rounds": worker.rounds,
+        "alertmanagers": worker.peers,
+        "self-watch": watch.trouble,
+    }
+    MetricsPort("alert-bridge reconcile", arguments.web_listen_address, readiness).start()
+    with _beside(stop, watch.run, pulse.run):
+        worker.run()
     return 0
 
 
@@ -116,13 +148,16 @@ def parser() -> argparse.ArgumentParser:
     sender = commands.add_parser("relay", help="sends what is owed")
     add_listen_flag(sender, ":8101", "metrics and health")
     sender.set_defaults(run=relay)
+    comparer = commands.add_parser("reconcile", help="finds out what webhooks never said")
+    add_listen_flag(comparer, ":8102", "metrics and health")
+    comparer.set_defaults(run=reconcile)
     again = commands.add_parser("replay", help="applies stored webhooks again")
     replay_flags.add(again)
     again.set_defaults(run=replay)
     letters = commands.add_parser("resend", help="sends dead letters again")
     resend_flags.add(letters)
     letters.set_defaults(run=resend)
-    for command in (site, sender, again, letters):
+    for command in (site, sender, comparer, again, letters):
         add_log_flags(command)
     return made
 

@@ -181,6 +181,15 @@ CONFIRM = Statement(
             WHERE n.state = 'unconfirmed')""",
 )
 
+# in the order of fingerprints, which is that of every lock
+MARK = Statement(
+    {"fingerprint": ASCII, "suppression": KEY, "suppressed_by": TEXT},
+    f"""UPDATE ROWS STRAIGHT_JOIN {_IDENTITY} i ON i.fingerprint = j.fingerprint
+        SET i.suppression = j.suppression, i.suppressed_by = j.suppressed_by WHERE i.open_alert_id IS NOT NULL""",
+    f"""UPDATE {_IDENTITY} AS i SET suppression = j.suppression, suppressed_by = j.suppressed_by
+        FROM ROWS WHERE i.fingerprint = j.fingerprint AND i.open_alert_id IS NOT NULL""",
+)
+
 # what was silenced or inhibited is that no more once it is over
 _SET_IDENTITY = (
     "state = j.state, episodes = j.episodes, last_start = j.last_start, previous_start = j.previous_start, "

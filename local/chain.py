@@ -55,6 +55,12 @@ def programs_of(ports: Ports, tenant: str | None, calm: bool) -> list[Program]:
             url(ports.relay) + "/readyz",
         ),
         Program(
+            "bridge-reconcile",
+            [_command("alert-bridge"), "reconcile", f"--web.listen-address={bind(ports.reconcile)}"],
+            django,
+            url(ports.reconcile) + "/readyz",
+        ),
+        Program(
             "gateway",
             [_command("route-management"), "web", f"--web.listen-address={bind(ports.gateway)}",
              f"--metrics.listen-address={bind(ports.gateway_metrics)}"],

@@ -37,6 +37,7 @@ def write_prometheus(ports: Ports, tenant: str | None) -> Path:
     own = {
         "alert-bridge": ports.bridge_metrics,
         "alert-relay": ports.relay,
+        "alert-reconcile": ports.reconcile,
         "route-management": ports.gateway_metrics,
         "prometheus": ports.prometheus,
         "alertmanager": ports.alertmanager,

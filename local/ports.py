@@ -21,6 +21,7 @@ class Ports:
     bridge: int
     bridge_metrics: int
     relay: int
+    reconcile: int
     gateway: int
     gateway_metrics: int
     client: int
@@ -36,6 +37,7 @@ class Ports:
             bridge=_port("PORT_BRIDGE", 8000),
             bridge_metrics=_port("PORT_BRIDGE_METRICS", 8100),
             relay=_port("PORT_RELAY", 8101),
+            reconcile=_port("PORT_RECONCILE", 8102),
             gateway=_port("PORT_GATEWAY", 8001),
             gateway_metrics=_port("PORT_GATEWAY_METRICS", 8111),
             client=_port("PORT_CLIENT", 9810),

@@ -13,7 +13,8 @@ from runtime.closed_sets import EVERYONE, FAILURE_TYPES, OTHER, OUTCOMES, UNKNOW
 from tests.prometheus.rule_files import CONFIGURATION, document, scrape_jobs
 
 JOBS = [
-    "gateway-client", "route-management", "kube-state-metrics", "alert-bridge", "alert-relay", "prometheus", "alertmanager",
+    "gateway-client", "route-management", "kube-state-metrics", "alert-bridge", "alert-relay", "alert-reconcile", "prometheus",
+    "alertmanager",
 ]  # fmt: skip
 TENANTS = scrape_jobs()["gateway-client"]
 
