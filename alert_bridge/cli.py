@@ -100,13 +100,15 @@ def reconcile(arguments: argparse.Namespace) -> int:
     _django()
     from alert_bridge import alertmanagers, heartbeat, selfwatch
     from alert_bridge.reconcile import Reconcile
+    from alert_bridge.retention import Retention
+    from alert_bridge.retention import settings as ages
     from userdb import health
 
     alertmanagers.peers()
     selfwatch.require_settings()
     heartbeat.require_settings()
     stop = stop_on_signals()
-    worker, watch = Reconcile(stop), selfwatch.SelfWatch()
+    worker, watch, retention = Reconcile(stop), selfwatch.SelfWatch(), Retention(ages())
     pulse = heartbeat.Heartbeat(heartbeat.checks_of(watch, worker.rounds))
     readiness = {
         "userdb": health.trouble,
@@ -115,7 +117,7 @@ def reconcile(arguments: argparse.Namespace) -> int:
         "self-watch": watch.trouble,
     }
     MetricsPort("alert-bridge reconcile", arguments.web_listen_address, readiness).start()
-    with _beside(stop, watch.run, pulse.run):
+    with _beside(stop, watch.run, pulse.run, retention.run):
         worker.run()
     return 0
 
@@ -126,6 +128,14 @@ def replay(arguments: argparse.Namespace) -> int:
     from alert_bridge import replay_command
 
     return replay_command.run(arguments)
+
+
+def retention(arguments: argparse.Namespace) -> int:
+    """Delete what has grown old."""
+    _django()
+    from alert_bridge.retention import command
+
+    return command(arguments.dry_run)
 
 
 def resend(arguments: argparse.Namespace) -> int:
@@ -154,10 +164,13 @@ def parser() -> argparse.ArgumentParser:
     again = commands.add_parser("replay", help="applies stored webhooks again")
     replay_flags.add(again)
     again.set_defaults(run=replay)
+    keeper = commands.add_parser("retention", help="deletes what has grown old, once; reconcile does so every hour")
+    keeper.add_argument("--dry-run", action="store_true", help="count what would be deleted, and delete nothing")
+    keeper.set_defaults(run=retention)
     letters = commands.add_parser("resend", help="sends dead letters again")
     resend_flags.add(letters)
     letters.set_defaults(run=resend)
-    for command in (site, sender, comparer, again, letters):
+    for command in (site, sender, comparer, again, keeper, letters):
         add_log_flags(command)
     return made
 
