@@ -11,6 +11,7 @@ GRANT SELECT ON grafana_changes TO 'grafana'@'%';
 GRANT SELECT ON grafana_channels TO 'grafana'@'%';
 GRANT SELECT ON grafana_container_usage TO 'grafana'@'%';
 GRANT SELECT ON grafana_events TO 'grafana'@'%';
+GRANT SELECT ON grafana_identities TO 'grafana'@'%';
 GRANT SELECT ON grafana_maintenance TO 'grafana'@'%';
 GRANT SELECT ON grafana_notifications TO 'grafana'@'%';
 GRANT SELECT ON grafana_policies TO 'grafana'@'%';

@@ -1,12 +1,11 @@
-"""The chain on itself, in the way of the data: scrapes, rules, Alertmanager, webhooks, userdb, messages; then the edges."""
+"""The chain on itself, in the way of the data: scrapes, rules, Alertmanager, webhooks, userdb; the rest is `chain_out.py`'s."""
 
 from grafana.model import Column, Page, Panel, Prom, Row, Sql
-from grafana.pages.columns import CHANNEL, MOMENT, TENANT
+from grafana.pages.chain_out import EDGES, OUTBOX, RECONCILIATION, WATCH
+from grafana.pages.columns import MOMENT, TENANT
 
 _BRIDGE = 'job="alert-bridge"'
-_RELAY = 'job="alert-relay"'
 _PROMETHEUS = 'job="prometheus"'
-_PODS = 'job="kube-state-metrics"'
 _DJANGO = 'job=~"alert-bridge|alert-relay|alert-reconcile|route-management"'
 _OURS = (
     'job=~"gateway-client|route-management|kube-state-metrics|alert-bridge|alert-relay|alert-reconcile'
@@ -115,8 +114,7 @@ ALERTMANAGER = Row(
                     """
                     SELECT p.url, p.asked_at AS asked, p.answered_at AS answered, p.started_at AS started, p.firing, p.error
                     FROM grafana_alertmanagers p ORDER BY p.url
-                    """,
-                    quiet=True,
+                    """
                 ),
             ),
             "table", columns={"asked": MOMENT, "answered": MOMENT, "started": MOMENT}, empty="Reconciliation does not run.",
@@ -189,146 +187,13 @@ USERDB = Row(
         ),
         Panel(
             "Events that came late",
-            "In an hour: received more than 5 minutes after they happened.",
-            (Prom(f"max(increase(mission_late_events_total{{{_BRIDGE}}}[1h]))"),),
-        ),
-    ),
-)  # fmt: skip
-
-OUTBOX = Row(
-    "Messages out: outbox and relay",
-    (
-        Panel(
-            "Owed",
-            "Notifications that wait, by channel.",
-            (Prom(f"max by (channel) (mission_outbox_pending{{{_BRIDGE}}})", "{{channel}}"),),
-            stacked=True, width=8,
-        ),
-        Panel(
-            "Age of the oldest",
-            "By channel; what waits for the end of quiet hours is 0 s old.",
-            (Prom(f"max by (channel) (mission_outbox_oldest_seconds{{{_BRIDGE}}})", "{{channel}}"),),
-            unit="s", width=8,
-        ),
-        Panel(
-            "Given up",
-            "By channel: refused for good, or tried too often. They wait for a person.",
-            (Prom(f"max by (channel) (mission_outbox_dead{{{_BRIDGE}}})", "{{channel}}"),),
-            width=8,
-        ),
-        Panel(
-            "Tries to send",
-            "A minute, by channel and result.",
+            "In an hour, by tenant: received more than 5 minutes after they happened. The ten with the most.",
             (
                 Prom(
-                    f"sum by (channel, result, reason) (rate(mission_notifications_total{{{_RELAY}}}[$__rate_interval])) * 60",
-                    "{{channel}} {{result}} {{reason}}",
+                    f"topk(10, max by (tenant) (increase(mission_late_events_total{{{_BRIDGE}}}[1h])))", "{{tenant}}"
                 ),
             ),
-            unit="cpm", stacked=True,
-        ),
-        Panel(
-            "Time to notify",
-            "From the webhook's receipt to the destination's acceptance, all but one in a hundred of 15 minutes, by channel.",
-            (
-                Prom(
-                    "histogram_quantile(0.99, sum by (channel, le) "
-                    f"(rate(mission_notification_delay_seconds_bucket{{{_RELAY}}}[15m])))",
-                    "{{channel}}",
-                ),
-            ),
-            unit="s",
-        ),
-        Panel(
-            "Relays",
-            "Time since each relay last looked for what is owed.",
-            (Prom(f"time() - mission_relay_last_round_timestamp_seconds{{{_RELAY}}}", "{{instance}}"),),
-            "stat", "s", width=8, height=6, steps=((30, "orange"), (120, "red")), empty="no relay is scraped",
-        ),
-        Panel(
-            "Channels",
-            "Each channel, and when it last took a message.",
-            (
-                Sql(
-                    """
-                    SELECT c.channel, c.channel_kind AS kind, c.enabled,
-                        (SELECT n.delivered_at FROM grafana_notifications n
-                            WHERE n.channel = c.channel AND n.state = 'delivered'
-                            ORDER BY n.due_at DESC LIMIT 1) AS `last delivered`
-                    FROM grafana_channels c ORDER BY c.channel
-                    """
-                ),
-            ),
-            "table", width=16, height=6, columns={"channel": CHANNEL, "last delivered": MOMENT},
-            empty="No channels: nobody will be told.",
-        ),
-    ),
-)  # fmt: skip
-
-EDGES = Row(
-    "The edges: tenants' clients and the pod exporter",
-    (
-        Panel(
-            "Reports that wait in the tenants",
-            "Age of the oldest report that could not be sent; the ten worst tenants.",
-            (Prom('topk(10, max by (tenant) (mission_spool_oldest_seconds{job="gateway-client"}))', "{{tenant}}"),),
-            unit="s", width=8,
-        ),
-        Panel(
-            "Reports that were lost",
-            "In an hour, by tenant and reason: the spool was full, broken, or could not be written.",
-            (
-                Prom(
-                    'sum by (tenant, reason) (increase(mission_spool_dropped_total{job="gateway-client"}[1h]))',
-                    "{{tenant}} {{reason}}",
-                ),
-            ),
-            width=8,
-        ),
-        Panel(
-            "Reports received",
-            "A minute, by what became of them.",
-            (
-                Prom(
-                    "sum by (result) (rate(mission_reports_received_total"
-                    '{job="route-management"}[$__rate_interval])) * 60',
-                    "{{result}}",
-                ),
-            ),
-            unit="cpm", stacked=True, width=8,
-        ),
-        Panel(
-            "The pod exporter is in step",
-            "1: the pods of every watched namespace have been listed.",
-            (Prom(f"min(mission_pod_exporter_synced{{{_PODS}}})"),),
-            "stat", width=6, height=6, empty="none is scraped",
-        ),
-        Panel(
-            "Last word of the API server",
-            "Time since the last event, bookmark or list: bookmarks come about once a minute.",
-            (Prom(f"time() - max(mission_pod_exporter_last_event_timestamp_seconds{{{_PODS}}})"),),
-            "stat", "s", width=6, height=6, steps=((180, "orange"), (300, "red")), empty="none is scraped",
-        ),
-        Panel(
-            "Lists and watches",
-            "A minute, by how they ended.",
-            (
-                Prom(
-                    f"sum by (result) (rate(mission_pod_exporter_lists_total{{{_PODS}}}[$__rate_interval])) * 60",
-                    "list {{result}}",
-                ),
-                Prom(
-                    f"sum by (result) (rate(mission_pod_exporter_watches_total{{{_PODS}}}[$__rate_interval])) * 60",
-                    "watch {{result}}",
-                ),
-            ),
-            unit="cpm", width=6, height=6,
-        ),
-        Panel(
-            "Events of containers on their way",
-            "That wait for userdb.",
-            (Prom(f"sum(mission_pod_exporter_history_queue_events{{{_PODS}}})"),),
-            width=6, height=6,
+            empty="No event came late.",
         ),
     ),
 )  # fmt: skip
@@ -337,5 +202,5 @@ PAGE = Page(
     "mission-chain",
     "Mission: the chain itself",
     "Prometheus, Alertmanager, bridge, userdb, relay, and what feeds them: a sick monitor says so here.",
-    (SCRAPES, ALERTMANAGER, INTAKE, USERDB, OUTBOX, EDGES),
+    (SCRAPES, ALERTMANAGER, INTAKE, USERDB, OUTBOX, RECONCILIATION, WATCH, EDGES),
 )

@@ -12,7 +12,8 @@ TENANT_PAGE = f"/d/mission-tenant?var-tenant=${{__value.raw}}&{_TIME}"
 
 # values of fields, by the names that the SELECTs give them
 ALERT = Column(
-    width=70, links=(Link("The alert's page: its whole course", "${bridge}/admin/userdb/alert/${__value.raw}/change/"),)
+    width=70,
+    links=(Link("The alert's page: its whole course", "${bridge:raw}/admin/userdb/alert/${__value.raw}/change/"),),
 )
 ALERTNAME = Column(width=220, links=(Link("Runbook", "${__data.fields.runbook}"),))
 RUNBOOK = Column(hidden=True)
@@ -64,6 +65,22 @@ WORST_FIRST = f"{_RANK} = 0, {_RANK}"
 """Words that are no severity of ours come last."""
 
 
+def episodes(condition: str, most: int) -> str:
+    """Return the newest episodes that were firing at some moment of the time range, as a table that a SELECT can read from.
+
+    Two questions, each of which goes along an index (one with OR read all of 1,000,000: 1.2 s instead of 0.01 s). There is
+    none on an episode's end: one that ended within the range and had been firing for 7 days before it is left out.
+    """
+    newest = f"AND a.severity <> 'none' AND {condition} ORDER BY a.recorded_at DESC LIMIT {most}"
+    return f"""(
+        (SELECT a.* FROM grafana_alerts a WHERE a.state = 'firing' AND a.starts_at <= $__timeTo() {newest})
+        UNION ALL
+        (SELECT a.* FROM grafana_alerts a
+            WHERE a.state <> 'firing' AND a.recorded_at BETWEEN $__timeFrom() - INTERVAL 7 DAY AND $__timeTo()
+                AND a.ends_at >= $__timeFrom() {newest})
+    )"""
+
+
 def alerts(condition: str = "TRUE") -> Mark:
     """Return the spans in which alerts were firing."""
     return Mark(
@@ -74,10 +91,7 @@ def alerts(condition: str = "TRUE") -> Mark:
             SELECT UNIX_TIMESTAMP(a.starts_at) * 1000 AS time,
                 UNIX_TIMESTAMP(COALESCE(a.ends_at, UTC_TIMESTAMP())) * 1000 AS timeend,
                 CONCAT(a.alertname, ': ', COALESCE(a.summary, '')) AS text, CONCAT(a.severity, ',', a.tenant) AS tags
-            FROM grafana_alerts a
-            WHERE a.starts_at <= $__timeTo() AND (a.state = 'firing' OR a.ends_at >= $__timeFrom())
-                AND a.severity <> 'none' AND {condition}
-            ORDER BY a.alert_id DESC LIMIT 100
+            FROM {episodes(condition, 100)} a ORDER BY a.alert_id DESC LIMIT 100
             """
         ),
     )

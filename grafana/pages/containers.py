@@ -177,7 +177,7 @@ HISTORY = Row(
                     SELECT e.occurred_at AS at, e.tenant, e.level, e.failure_type AS type, e.message, e.source
                     FROM grafana_events e
                     WHERE e.tenant IN (${tenant:sqlstring}) AND e.event_type = 'container' AND $__timeFilter(e.received_at)
-                    ORDER BY e.id DESC LIMIT 200
+                    ORDER BY e.received_at DESC, e.id DESC LIMIT 200
                     """
                 ),
             ),

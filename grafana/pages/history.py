@@ -3,7 +3,7 @@
 # ruff: noqa: S608  (parts of our own are put in, never a value)
 
 from grafana.model import Column, Page, Panel, Prom, Row, Sql, Variable
-from grafana.pages.columns import ALERTNAME, ALERTS, CHANNEL, MOMENT, SECONDS, SEVERITY, TOLD
+from grafana.pages.columns import ALERTNAME, ALERTS, CHANNEL, MOMENT, SECONDS, SEVERITY, TOLD, episodes
 
 _CHOSEN = (
     "{0}.tenant IN (${{tenant:sqlstring}}) AND {0}.alertname IN (${{alertname:sqlstring}}) AND {0}.severity <> 'none'"
@@ -27,8 +27,7 @@ EPISODES = Row(
                         (SELECT GROUP_CONCAT(DISTINCT n.channel ORDER BY n.channel SEPARATOR ', ')
                             FROM grafana_notifications n WHERE n.alert_id = a.alert_id AND n.state = 'delivered') AS `told by`,
                         a.runbook_url AS runbook
-                    FROM grafana_alerts a
-                    WHERE {_ALERT} AND a.starts_at <= $__timeTo() AND (a.state = 'firing' OR a.ends_at >= $__timeFrom())
+                    FROM {episodes(_ALERT, 500)} a
                     ORDER BY a.alert_id DESC LIMIT 500
                     """
                 ),
@@ -44,7 +43,7 @@ EPISODES = Row(
                     SELECT a.alertname, a.severity, COUNT(*) AS episodes, COUNT(DISTINCT a.tenant) AS tenants,
                         AVG(TIMESTAMPDIFF(SECOND, a.starts_at, COALESCE(a.ends_at, UTC_TIMESTAMP()))) AS `for`,
                         MAX(a.runbook_url) AS runbook
-                    FROM grafana_alerts a WHERE {_ALERT} AND $__timeFilter(a.starts_at)
+                    FROM grafana_alerts a WHERE {_ALERT} AND $__timeFilter(a.recorded_at)
                     GROUP BY a.alertname, a.severity ORDER BY episodes DESC LIMIT 50
                     """
                 ),
@@ -58,8 +57,8 @@ EPISODES = Row(
             (
                 Sql(
                     f"""
-                    SELECT $__timeGroupAlias(a.starts_at, $__interval), a.severity AS metric, COUNT(*) AS value
-                    FROM grafana_alerts a WHERE {_ALERT} AND $__timeFilter(a.starts_at) GROUP BY 1, 2 ORDER BY 1
+                    SELECT $__timeGroupAlias(a.recorded_at, $__interval), a.severity AS metric, COUNT(*) AS value
+                    FROM grafana_alerts a WHERE {_ALERT} AND $__timeFilter(a.recorded_at) GROUP BY 1, 2 ORDER BY 1
                     """
                 ),
             ),
@@ -108,11 +107,11 @@ WHO = Row(
             (
                 Sql(
                     f"""
-                    SELECT n.cause_at AS owed, n.delivered_at AS told, n.alert_id AS alert, n.alertname, n.severity, n.tenant,
+                    SELECT n.owed_at AS owed, n.delivered_at AS told, n.alert_id AS alert, n.alertname, n.severity, n.tenant,
                         n.kind, n.channel, n.state, n.seconds AS after, n.attempts, n.reason, n.digest_id AS digest,
                         n.runbook_url AS runbook
-                    FROM grafana_notifications n WHERE {_NOTIFICATION} AND $__timeFilter(n.cause_at)
-                    ORDER BY n.id DESC LIMIT 500
+                    FROM grafana_notifications n WHERE {_NOTIFICATION} AND $__timeFilter(n.owed_at)
+                    ORDER BY n.owed_at DESC, n.id DESC LIMIT 500
                     """
                 ),
             ),
@@ -128,7 +127,7 @@ WHO = Row(
                         SUM(n.state IN ('unconfirmed', 'owed', 'sending')) AS owed, SUM(n.state = 'dead') AS dead,
                         SUM(n.state = 'late') AS late, SUM(n.state = 'in_digest') AS `in a digest`,
                         AVG(n.seconds) AS `mean seconds`, MAX(n.seconds) AS `most seconds`
-                    FROM grafana_notifications n WHERE {_NOTIFICATION} AND $__timeFilter(n.cause_at)
+                    FROM grafana_notifications n WHERE {_NOTIFICATION} AND $__timeFilter(n.owed_at)
                     GROUP BY n.channel, n.channel_kind ORDER BY n.channel
                     """
                 ),
@@ -154,9 +153,9 @@ WHO = Row(
             (
                 Sql(
                     f"""
-                    SELECT $__timeGroupAlias(n.cause_at, $__interval), n.channel AS metric, MAX(n.seconds) AS value
+                    SELECT $__timeGroupAlias(n.owed_at, $__interval), n.channel AS metric, MAX(n.seconds) AS value
                     FROM grafana_notifications n
-                    WHERE {_NOTIFICATION} AND n.state = 'delivered' AND $__timeFilter(n.cause_at) GROUP BY 1, 2 ORDER BY 1
+                    WHERE {_NOTIFICATION} AND n.delivered_at IS NOT NULL AND $__timeFilter(n.owed_at) GROUP BY 1, 2 ORDER BY 1
                     """
                 ),
             ),
@@ -191,8 +190,8 @@ PAGE = Page(
     "Every episode, every change of it, who was told and how soon.",
     (EPISODES, WHO),
     (
-        Variable("tenant", "Tenant", Sql("SELECT DISTINCT a.tenant FROM grafana_alerts a ORDER BY 1")),
-        Variable("alertname", "Alert", Sql("SELECT DISTINCT a.alertname FROM grafana_alerts a ORDER BY 1")),
+        Variable("tenant", "Tenant", Sql("SELECT DISTINCT i.tenant FROM grafana_identities i ORDER BY 1")),
+        Variable("alertname", "Alert", Sql("SELECT DISTINCT i.alertname FROM grafana_identities i ORDER BY 1")),
         Variable("channel", "Channel", Sql("SELECT c.channel FROM grafana_channels c ORDER BY 1")),
     ),
     since="now-24h",

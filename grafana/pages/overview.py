@@ -196,7 +196,7 @@ TOLD_ROW = Row(
                     """
                     SELECT n.delivered_at AS told, n.alert_id AS alert, n.alertname, n.severity, n.tenant, n.kind, n.channel,
                         n.state, n.seconds AS after, n.attempts, n.reason, n.runbook_url AS runbook
-                    FROM grafana_notifications n WHERE $__timeFilter(n.cause_at) ORDER BY n.id DESC LIMIT 100
+                    FROM grafana_notifications n WHERE $__timeFilter(n.owed_at) ORDER BY n.owed_at DESC, n.id DESC LIMIT 100
                     """
                 ),
             ),

@@ -294,8 +294,8 @@ CHANGED = Row(
                     """
                     SELECT n.delivered_at AS told, n.alert_id AS alert, n.alertname, n.severity, n.kind, n.channel, n.state,
                         n.seconds AS after, n.attempts, n.reason, n.runbook_url AS runbook
-                    FROM grafana_notifications n WHERE n.tenant = ${tenant:sqlstring} AND $__timeFilter(n.cause_at)
-                    ORDER BY n.id DESC LIMIT 100
+                    FROM grafana_notifications n WHERE n.tenant = ${tenant:sqlstring} AND $__timeFilter(n.owed_at)
+                    ORDER BY n.owed_at DESC, n.id DESC LIMIT 100
                     """
                 ),
             ),

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -87,7 +88,9 @@ def _cast() -> Iterator[dict[str, Any]]:
     yield pod("crashing", TENANT, **common, status={"containerStatuses": [crashing]})
     yield pod("pulling", TENANT, **common, status=unready)
     homeless = [condition("PodScheduled", "False", reason="Unschedulable")]
-    yield pod("homeless", TENANT, **common, status={"phase": "Pending", "conditions": homeless, "containerStatuses": []})
+    yield pod(
+        "homeless", TENANT, **common, status={"phase": "Pending", "conditions": homeless, "containerStatuses": []}
+    )
 
 
 def _usage(minutes: float) -> bytes:
@@ -140,6 +143,20 @@ def _knock(run: Run) -> None:
             raise
 
 
+def _report_late(run: Run) -> None:
+    """Send what happened an hour ago, as the tenant."""
+    address = f"http://127.0.0.1:{run.environment['PORT_GATEWAY']}/api/v1/events"
+    event = {
+        "id": str(uuid.uuid4()), "occurred_at": _minutes_ago(60), "task": "t", "failure_type": "other", "level": "info",
+        "message": "an hour ago", "detail": {},
+    }  # fmt: skip
+    token = (run.var / "tenants" / TENANT / "token").read_text().strip()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = json.dumps({"events": [event]}).encode()
+    with urllib.request.urlopen(urllib.request.Request(address, body, headers, method="POST"), timeout=5) as answer:
+        assert json.load(answer)["accepted"] == 1
+
+
 def _grant(database: MariaDB) -> None:
     database.run(f"CREATE USER 'grafana'@'%' IDENTIFIED BY '{_PASSWORD}'")
     database.run("USE userdb; " + (ROOT / "grafana" / "grants.sql").read_text())
@@ -173,6 +190,7 @@ def told(folder: Path) -> Iterator[Story]:
         _grant(database)
         server = stack.enter_context(_pods(run, database))
         story = Story(run, database)
+        _report_late(run)
         ends = time.monotonic() + 240
         while not _is_over(story):
             assert time.monotonic() < ends, run.said()[-3000:]

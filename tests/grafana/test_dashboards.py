@@ -125,7 +125,7 @@ def test_links_lead_to_pages_that_are_there(uid: str) -> None:
         if known:
             assert known.group(2) in {v["name"] for v in questions.variables(dashboards()[known.group(1)])}
         else:
-            assert link in ("${bridge}/admin/userdb/alert/${__value.raw}/change/", "${__data.fields.runbook}")
+            assert link in ("${bridge:raw}/admin/userdb/alert/${__value.raw}/change/", "${__data.fields.runbook}")
 
 
 @each

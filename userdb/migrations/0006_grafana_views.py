@@ -13,6 +13,11 @@ ALERT = """a.id AS alert_id, i.alertname, COALESCE(NULLIF(i.tenant, ''), 'no ten
     JSON_UNQUOTE(JSON_EXTRACT(a.annotations, '$.runbook_url')) AS runbook_url"""
 VIEWS = {
     "grafana_tenants": "SELECT t.name AS tenant, t.title, t.enabled, t.created_at FROM userdb_tenant t",
+    "grafana_identities": """
+        SELECT i.fingerprint, i.alertname, COALESCE(NULLIF(i.tenant, ''), 'no tenant') AS tenant, i.severity, i.origin, i.state,
+            i.suppression, i.episodes, i.last_start, i.last_end, i.last_told_at, i.heard_at
+        FROM userdb_alertidentity i
+    """,
     "grafana_alerts": """
         SELECT <alert>, i.fingerprint, i.origin, a.number AS episode, a.state,
             CASE WHEN a.state = 'firing' THEN i.suppression ELSE '' END AS suppression,
@@ -33,8 +38,8 @@ VIEWS = {
     """,
     # a digest has no alert of its own
     "grafana_notifications": """
-        SELECT n.id, <alert>, c.name AS channel, c.kind AS channel_kind, n.kind, n.ordinal, n.state, n.reason, n.digest_id,
-            n.attempts, n.cause_at, n.due_at, n.delivered_at,
+        SELECT n.id, <alert>, n.channel_id, c.name AS channel, c.kind AS channel_kind, n.kind, n.ordinal, n.state, n.reason, n.digest_id,
+            n.attempts, n.created_at AS owed_at, n.cause_at, n.due_at, n.delivered_at,
             TIMESTAMPDIFF(MICROSECOND, n.cause_at, n.delivered_at) / 1000000 AS seconds
         FROM userdb_notification n JOIN userdb_channel c ON c.id = n.channel_id
             LEFT JOIN userdb_alert a ON a.id = n.alert_id
