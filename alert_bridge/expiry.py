@@ -43,9 +43,8 @@ class Class:
     """One kind of rows that grow old."""
 
     name: str
-    variable: str
-    """The setting that says how old; "" where there is none."""
-    default: str
+    age: str
+    """The class whose age it has (`retention.settings`); "" where it has none."""
     expired: Callable[[datetime], QuerySet[Model]]
     """The rows that may go, all of them: what a dry run counts."""
     delete: Callable[[datetime], Iterator[int]]
@@ -240,28 +239,25 @@ def _logins() -> list[Class]:
         "AccessFailureLog": "attempt_time",
         "AccessLog": "attempt_time",
     }
-    return [
-        _of("logins", "RETENTION_LOGINS", "90d", _older(apps.get_model("axes", name), column))
-        for name, column in tables.items()
-    ]
+    return [_of("logins", "logins", _older(apps.get_model("axes", name), column)) for name, column in tables.items()]
 
 
-def _of(name: str, variable: str, default: str, expired: Callable[[datetime], QuerySet[Model]]) -> Class:
-    return Class(name, variable, default, expired, _simple(expired))
+def _of(name: str, age: str, expired: Callable[[datetime], QuerySet[Model]]) -> Class:
+    return Class(name, age, expired, _simple(expired))
 
 
 def classes() -> list[Class]:
     """Return all of them, in the order in which they are deleted."""
     return [
-        Class("webhooks", "RETENTION_WEBHOOKS", "30d", _webhooks, _delete_webhooks),
-        Class("attempts", "RETENTION_ATTEMPTS", "90d", _attempts, _delete_attempts),
-        Class("alerts", "RETENTION_ALERTS", "365d", _episodes, _delete_episodes),
-        Class("digests", "RETENTION_ALERTS", "365d", _digests, _delete_digests),
-        Class("identities", "", "30d", _identities, _delete_identities),
-        _of("events", "RETENTION_EVENTS", "90d", _older(MonitorEvent, "received_at")),
-        _of("minutes", "RETENTION_MINUTES", "30d", _older(RequestRollup, "minute")),
-        _of("minutes", "RETENTION_MINUTES", "30d", _older(ContainerUsage, "minute")),
-        _of("audit", "RETENTION_AUDIT", "1095d", _older(AuditEntry, "at")),
+        Class("webhooks", "webhooks", _webhooks, _delete_webhooks),
+        Class("attempts", "attempts", _attempts, _delete_attempts),
+        Class("alerts", "alerts", _episodes, _delete_episodes),
+        Class("digests", "alerts", _digests, _delete_digests),
+        Class("identities", "", _identities, _delete_identities),
+        _of("events", "events", _older(MonitorEvent, "received_at")),
+        _of("minutes", "minutes", _older(RequestRollup, "minute")),
+        _of("minutes", "minutes", _older(ContainerUsage, "minute")),
+        _of("audit", "audit", _older(AuditEntry, "at")),
         *_logins(),
-        _of("sessions", "", "0s", _sessions),
+        _of("sessions", "", _sessions),
     ]

@@ -1,4 +1,6 @@
-"""Deletes what has grown old, class by class, in small transactions with pauses. Called by `cli.py`: once, or every hour beside reconciliation.
+"""Deletes what has grown old, class by class, in small transactions with pauses.
+
+Called by `cli.py`: once, or every hour beside reconciliation.
 
 In: how long each class is kept (RETENTION_*). Out: rows deleted, counted and logged by class; with a dry run only counted.
 What may go and how stands in `expiry.py`. Several at once are harmless.
@@ -58,13 +60,21 @@ def age(variable: str, default: str) -> timedelta | None:
 
 
 def settings() -> dict[str, timedelta | None]:
-    """Return how long each class is kept, by variable; raise SettingsError."""
-    return {c.variable: age(c.variable, c.default) for c in expiry.classes() if c.variable}
+    """Return how long each class is kept; raise SettingsError."""
+    return {
+        "webhooks": age("RETENTION_WEBHOOKS", "30d"),
+        "alerts": age("RETENTION_ALERTS", "365d"),
+        "attempts": age("RETENTION_ATTEMPTS", "90d"),
+        "events": age("RETENTION_EVENTS", "90d"),
+        "minutes": age("RETENTION_MINUTES", "30d"),
+        "audit": age("RETENTION_AUDIT", "1095d"),
+        "logins": age("RETENTION_LOGINS", "90d"),
+    }
 
 
 @dataclass
 class Retention:
-    """One process's deleting. `ages`: by variable, as `settings` reads them."""
+    """One process's deleting. `ages`: by class, as `settings` reads them."""
 
     ages: dict[str, timedelta | None]
     stop: threading.Event = field(default_factory=threading.Event)
@@ -105,7 +115,7 @@ class Retention:
         return deleted
 
     def _before(self, each: expiry.Class, now: datetime) -> datetime | None:
-        kept = self.ages[each.variable] if each.variable else timedelta(0)
+        kept = self.ages[each.age] if each.age else timedelta(0)
         return None if kept is None else now - kept
 
     def _gently(self, transactions: Iterable[int]) -> Iterable[int]:

@@ -40,7 +40,7 @@ OF_ALERTS = (Alert, AlertTransition, Notification, DeliveryAttempt, Acknowledgem
 def kept(**ages: timedelta | None) -> Retention:
     """Return a retention that keeps everything but what is named: webhooks=DAY."""
     known = dict.fromkeys(retention.settings())
-    return Retention(known | {f"RETENTION_{name.upper()}": found for name, found in ages.items()})
+    return Retention(known | ages)
 
 
 def older(model: Any, by: timedelta, *columns: str) -> None:
@@ -299,8 +299,8 @@ def test_the_ages_are_the_variables_or_safe_defaults(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("RETENTION_AUDIT", "never")
     monkeypatch.setenv("RETENTION_EVENTS", "7d")
     ages = retention.settings()
-    assert (ages["RETENTION_AUDIT"], ages["RETENTION_EVENTS"]) == (None, 7 * DAY)
-    assert (ages["RETENTION_WEBHOOKS"], ages["RETENTION_ALERTS"]) == (30 * DAY, 365 * DAY)
+    assert (ages["audit"], ages["events"]) == (None, 7 * DAY)
+    assert (ages["webhooks"], ages["alerts"]) == (30 * DAY, 365 * DAY)
 
 
 def test_told_to_stop_it_stops_after_the_transaction_under_way() -> None:
