@@ -67,7 +67,7 @@ _OUTCOMES = {
     "permanent": ("refused for good", BAD),
     "unknown": ("not known: its process ended or was paused, the message may have arrived", WARN),
 }
-_ACTIONS = {"silence": "Silenced", "expire_silence": "Silence ended", "resend": "Sent again"}
+_ACTIONS = {"silence": "Silenced", "expire_silence": "Silence ended"}
 
 
 def tell(alert: Alert, timeline: Timeline) -> list[Line]:

@@ -13,7 +13,6 @@ from userdb.admin.pages import ClosedFilter, HistoryAdmin, block, closed_filter
 from userdb.admin.times import time_filter
 from userdb.models import ContainerUsage, MonitorEvent, RequestRollup, Tenant
 
-
 _LOOKED_AT = 100_000
 """Events, the newest, among which a filter or a task's name is looked for: an index for each would cost every report."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -60,7 +59,9 @@ class MonitorEventAdmin(HistoryAdmin):
             return queryset, False
         if _UUID.fullmatch(word):
             tenants = [*Tenant.objects.values_list("name", flat=True), UNKNOWN]
-            return queryset.filter(tenant__in=tenants, event_id=word.lower()), False
+            rows = queryset.filter(tenant__in=tenants, event_id=word.lower())
+            # a tenant that is there no more, or never was: its events have no index by the id alone
+            return rows if rows.exists() else _newest(queryset.filter(event_id=word.lower())), False
         if MonitorEvent.objects.filter(tenant=word).exists():
             return queryset.filter(tenant=word), False
         return _newest(queryset.filter(task=word)), False

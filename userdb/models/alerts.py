@@ -105,9 +105,11 @@ class AlertIdentity(models.Model):
             models.Index(fields=["updated_at"], name="identity_updated"),
             # admin: what fires now, by tenant
             models.Index(fields=["state", "tenant"], name="identity_by_state"),
-            # admin: whose alerts, changes and messages are searched for; none of these changes once it is written
+            # admin: whose alerts, changes and messages are searched for. Neither column changes once it is written
             models.Index(fields=["tenant"], name="identity_by_tenant"),
+            # the same by the alert's name
             models.Index(fields=["alertname"], name="identity_by_alertname"),
+            # the same by its severity
             models.Index(fields=["severity"], name="identity_by_severity"),
         ]
 
