@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from prometheus_client import Counter, Gauge
 
@@ -51,12 +52,14 @@ def require_settings() -> None:
 
 
 def readiness(url: str) -> str | None:
-    """Return None when the URL answers with 2xx, else one sentence."""
+    """Return None when the URL answers with 2xx, else one sentence, which holds no more of it than where it leads."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2] + parts.path
     try:
         status = http.call(url, _READY_DEADLINE).status
     except DeliveryError as error:
-        return f"{url} does not answer: {error.answer}"
-    return None if 200 <= status < 300 else f"{url} answers {status}"
+        return f"{place} does not answer: {error.answer}"
+    return None if 200 <= status < 300 else f"{place} answers {status}"
 
 
 def checks_of(watch: SelfWatch, rounds: Callable[[], str | None]) -> dict[str, Callable[[], str | None]]:

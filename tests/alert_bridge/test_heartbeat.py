@@ -109,6 +109,12 @@ def test_a_process_that_does_not_answer_is_not_ready(outside: Receiver, monkeypa
     assert Heartbeat().step() == "withheld"
 
 
+def test_a_password_of_another_process_is_never_said(outside: Receiver) -> None:
+    with receiver(status(503)) as relay:
+        why = heartbeat.readiness(relay.url.replace("://", "://probe:pa55word@") + "?key=pa55word")
+    assert why == f"localhost:{relay.server_port}/hook answers 503"
+
+
 def test_it_goes_on_after_a_check_that_breaks(outside: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTBEAT_INTERVAL", "0.1")
     stop, broken = threading.Event(), [True]
