@@ -277,11 +277,13 @@ def _next_try(notification: Notification, retry_after: float | None, chance: flo
 def _superseded(notification: Notification) -> bool:
     """Return whether a later episode was opened since it was owed: intake voids only what nobody has claimed.
 
-    One that a person sent again is owed since then: an episode that was opened before makes it no less wanted.
+    One that a person sent again is owed since then: an episode that was opened before makes it no less wanted. Neither does
+    one that reconciliation found: nothing is owed of it yet, and what was last told of the alert would stand for ever.
     """
     opened = AlertTransition.objects.filter(
         identity=notification.identity_id, kind=AlertTransition.Kind.FIRING, at__gte=notification.first_due_at
     )
+    opened = opened.exclude(source=AlertTransition.Source.RECONCILIATION)
     return notification.alert is not None and opened.filter(alert__number__gt=notification.alert.number).exists()
 
 

@@ -158,7 +158,7 @@ def void_superseded(digest: Notification) -> int:
         kind=AlertTransition.Kind.FIRING,
         alert__number__gt=OuterRef("alert__number"),
         at__gte=OuterRef("first_due_at"),
-    )
+    ).exclude(source=AlertTransition.Source.RECONCILIATION)  # as in `claims.py`
     members = digest.members.filter(state=_State.IN_DIGEST)
     void(members.filter(Exists(opened)).values_list("pk", flat=True), "superseded")
     return members.count()

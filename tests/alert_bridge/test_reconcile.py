@@ -13,7 +13,8 @@ import pytest
 from django.db import connections
 from prometheus_client import REGISTRY
 
-from alert_bridge import corrections
+from alert_bridge import claims, corrections
+from alert_bridge.channels.base import Receipt
 from alert_bridge.comparison import Mark
 from alert_bridge.reconcile import Reconcile, open_alerts
 from runtime.settings import SettingsError
@@ -312,6 +313,12 @@ def test_what_is_owed_of_an_earlier_episode_stays_owed_when_the_next_is_found(
     rounds(2)
     assert kinds() == ["firing", "resolved", "firing"]
     assert owed() == [(1, "firing", "owed"), (1, "resolved", "owed")]
+    for _ in range(2):
+        (claim,) = claims.take(mail.pk)
+        start = claims.start(claim, "a relay")
+        assert start is not None
+        claims.delivered(start, Receipt("250", "OK"), 1)
+    assert [state for _, _, state in owed()] == ["delivered", "delivered"]
 
 
 @pytest.mark.parametrize(
