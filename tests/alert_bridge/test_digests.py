@@ -1,0 +1,500 @@
+"""Digests: over a channel's limit one message instead of a flood; who is in it, what it says, what becomes of its members."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+from prometheus_client import REGISTRY
+
+from alert_bridge import claims, digest_message
+from alert_bridge.channels.base import DeliveryError, PermanentError, Receipt, TemporaryError
+from alert_bridge.relay import Relay, send
+from tests.alert_bridge.conftest import Post
+from tests.alert_bridge.receivers import Receiver, receiver, status
+from tests.alert_bridge.words import firing, resolved
+from userdb import clock
+from userdb.models import Alert, AlertIdentity, Channel, DeliveryAttempt, Notification
+from userdb.router import alias
+
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("vendor")]
+
+THANKS = Receipt("200", "thanks")
+BUSY = TemporaryError("server_error", "busy", "503")
+
+
+@pytest.fixture
+def server() -> Iterator[Receiver]:
+    with receiver() as made:
+        yield made
+
+
+@pytest.fixture
+def hook(vendor: str, server: Receiver) -> Channel:
+    """A channel that takes 5 messages a minute."""
+    channel = Channel(name="hook", kind="webhook", per_minute=5)
+    channel.secrets = {"url": server.url, "secret": "s3cret"}
+    channel.save()
+    return channel
+
+
+def told(server: Receiver) -> list[dict[str, Any]]:
+    return [json.loads(got.body) for got in server.got]
+
+
+def kinds(server: Receiver) -> list[str]:
+    return [document["kind"] for document in told(server)]
+
+
+def states(**which: Any) -> list[tuple[str, str, str]]:
+    rows = Notification.objects.filter(**which).order_by("id")
+    return list(rows.values_list("kind", "state", "reason"))
+
+
+def digest() -> Notification:
+    return Notification.objects.get(kind="digest")
+
+
+def begun(channel: Channel) -> claims.Start:
+    """Take what is due and begin it; of several, the last: the digest."""
+    start = claims.start(claims.take(channel.pk)[-1], "tests")
+    assert start is not None
+    return start
+
+
+def a_minute_later() -> None:
+    """Let everything have been tried, and every digest have been made, a minute earlier."""
+    for attempt in DeliveryAttempt.objects.all():
+        DeliveryAttempt.objects.filter(pk=attempt.pk).update(started_at=attempt.started_at - timedelta(seconds=63))
+    Notification.objects.filter(kind="digest").update(created_at=clock.now() - timedelta(seconds=63))
+
+
+def flood(post: Post, count: int, first: int = 0, **labels: str) -> None:
+    post(*(firing(f"{i:03}", **labels) for i in range(first, first + count)))
+
+
+def test_up_to_the_limit_each_is_told_alone(post: Post, hook: Channel, server: Receiver) -> None:
+    flood(post, 5)
+    assert Relay().deliver_due(hook) == 5
+    assert kinds(server) == ["firing"] * 5
+
+
+def test_over_the_limit_one_digest_stands_for_all(post: Post, hook: Channel, server: Receiver) -> None:
+    flood(post, 6)
+    assert Relay().deliver_due(hook) == 1
+    [document] = told(server)
+    assert (document["kind"], document["status"], document["firing"], document["resolved"]) == (
+        "digest",
+        "firing",
+        6,
+        0,
+    )
+    assert [member["fingerprint"] for member in document["members"]] == [f"{i:03}" for i in range(6)]
+    assert states() == [("firing", "delivered", "over_limit")] * 6 + [("digest", "delivered", "")]
+
+
+def test_its_key_names_the_channel_and_the_lowest_member(post: Post, hook: Channel, server: Receiver) -> None:
+    flood(post, 6)
+    Relay().deliver_due(hook)
+    lowest = Notification.objects.order_by("id")[0]
+    assert server.keys() == [f"digest.{hook.pk}.{lowest.pk}.1"] == [digest().key]
+    assert {row.digest_id for row in Notification.objects.filter(kind="firing")} == {digest().pk}
+
+
+def test_a_delivered_digest_is_told_to_the_identities_of_its_members(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    Relay().deliver_due(hook)
+    delivered = digest().delivered_at
+    assert set(Notification.objects.values_list("delivered_at", flat=True)) == {delivered}
+    assert set(AlertIdentity.objects.values_list("last_told_at", flat=True)) == {delivered}
+
+
+def test_critical_alerts_that_begin_are_told_alone_first_as_far_as_there_is_room(
+    post: Post, hook: Channel, server: Receiver
+) -> None:
+    flood(post, 6)
+    flood(post, 6, first=100, severity="critical")
+    assert Relay().deliver_due(hook) == 5
+    assert kinds(server) == ["firing"] * 4 + ["digest"]
+    assert [document["fingerprint"] for document in told(server)[:4]] == ["100", "101", "102", "103"]
+    assert told(server)[4]["firing"] == 8
+
+
+def test_of_several_the_worst_come_first_and_critical_ones_lead_though_they_came_last(
+    post: Post, hook: Channel, server: Receiver
+) -> None:
+    flood(post, 6, severity="warning")
+    flood(post, 6, first=100, severity="critical")
+    Relay().deliver_due(hook)
+    assert told(server)[4]["title"].startswith(
+        "[DIGEST] 8 alerts, 8 of them firing: critical SimulationFailing (alpha)"
+    )
+
+
+def test_what_is_sent_counts_whichever_relay_sent_it_and_however_it_ended(post: Post, hook: Channel) -> None:
+    flood(post, 4)
+    for claim, error in zip(claims.take(hook.pk), [None, BUSY, None, BUSY], strict=True):
+        start = claims.start(claim, "another")
+        assert start is not None
+        if error is None:
+            claims.delivered(start, THANKS, 5)
+        else:
+            claims.failed(start, error, 5, 0.0)
+    flood(post, 2, first=100)
+    [claim] = claims.take(hook.pk)
+    assert claim.notification == digest().pk
+
+
+def test_what_another_relay_has_claimed_and_not_begun_counts(post: Post, hook: Channel) -> None:
+    flood(post, 5)
+    assert len(claims.take(hook.pk, batch=3)) == 3
+    flood(post, 1, first=100)  # three wait, two may go
+    [claim] = claims.take(hook.pk)
+    assert claim.notification == digest().pk
+
+
+def test_beyond_the_limit_nothing_is_sent_until_the_minute_is_over(post: Post, hook: Channel, server: Receiver) -> None:
+    flood(post, 5)
+    relay = Relay()
+    relay.deliver_due(hook)
+    flood(post, 3, first=100)
+    assert claims.take(hook.pk) == []
+    a_minute_later()
+    assert Relay().deliver_due(hook) == 3
+    assert kinds(server) == ["firing"] * 8
+
+
+def test_a_digest_counts_in_the_limit(post: Post, hook: Channel) -> None:
+    Channel.objects.update(per_minute=1)
+    flood(post, 2)
+    assert Relay().deliver_due(hook) == 1
+    flood(post, 2, first=100)
+    assert claims.take(hook.pk) == []
+    a_minute_later()
+    assert begun(hook).notification.kind == "digest"
+
+
+def test_digests_over_the_limit_keep_apart(post: Post, hook: Channel, server: Receiver) -> None:
+    flood(post, 6)
+    Relay().deliver_due(hook)
+    flood(post, 6, first=100)
+    assert claims.take(hook.pk) == []
+    flood(post, 6, first=200)
+    Notification.objects.filter(kind="digest").update(created_at=clock.now() - timedelta(seconds=11))
+    Relay().deliver_due(hook)
+    assert [document["firing"] for document in told(server)] == [6, 12]
+
+
+def test_the_kinds_own_limit_holds_where_the_channel_has_none(post: Post, hook: Channel) -> None:
+    Channel.objects.update(kind="dingtalk", per_minute=None)
+    flood(post, 21)
+    claims.take(hook.pk)
+    assert digest().members.count() == 21
+
+
+def test_a_kind_without_a_limit_makes_no_digest(post: Post, mail: Channel) -> None:
+    flood(post, 200)
+    assert len(claims.take(mail.pk, batch=300)) == 200
+
+
+def test_the_end_of_a_member_waits_for_the_digest(post: Post, hook: Channel, server: Receiver) -> None:
+    flood(post, 6)
+    start = begun(hook)
+    post(resolved("000"))
+    assert claims.take(hook.pk) == []
+    claims.delivered(start, THANKS, 5)
+    Relay().deliver_due(hook)
+    assert [(document["kind"], document["firing_was_told"]) for document in told(server)] == [("resolved", True)]
+
+
+def test_an_end_that_waits_beside_its_firing_goes_into_the_same_digest(
+    post: Post, hook: Channel, server: Receiver
+) -> None:
+    flood(post, 6)
+    post(resolved("000"))
+    Relay().deliver_due(hook)
+    [document] = told(server)
+    assert (document["firing"], document["resolved"]) == (5, 1)
+    assert document["messages"] == {"firing": 6, "resolved": 1}
+
+
+def test_nothing_passes_what_is_being_sent_of_its_identity(post: Post, hook: Channel) -> None:
+    flood(post, 1)
+    first = begun(hook)
+    post(resolved("000"))
+    flood(post, 6, first=100)
+    claims.take(hook.pk)
+    assert states(identity="000")[1] == ("resolved", "owed", "")
+    claims.delivered(first, THANKS, 5)
+
+
+def test_what_quiet_hours_hold_goes_into_no_digest(post: Post, hook: Channel) -> None:
+    flood(post, 1)
+    later = clock.now() + timedelta(hours=1)
+    Notification.objects.update(due_at=later, first_due_at=later)
+    post(resolved("000"))
+    flood(post, 6, first=100)
+    claims.take(hook.pk)
+    assert digest().members.count() == 6
+    assert [state for _, state, _ in states(identity="000")] == ["owed", "owed"]
+
+
+def test_an_end_without_its_firing_goes_into_no_digest_where_the_channel_wants_none(post: Post, hook: Channel) -> None:
+    Channel.objects.update(resolved_without_firing=False)
+    flood(post, 1)
+    claims.failed(begun(hook), PermanentError("rejected", "no", "400"), 5, 0.0)
+    post(resolved("000"))
+    flood(post, 6, first=100)
+    claims.take(hook.pk)
+    assert states(identity="000")[1] == ("resolved", "void", "firing_not_delivered")
+
+
+def test_a_member_that_a_later_episode_has_made_pointless_is_left_out(
+    post: Post, hook: Channel, server: Receiver
+) -> None:
+    flood(post, 6)
+    [claim] = claims.take(hook.pk)
+    post(firing("000", start=100))
+    start = claims.start(claim, "tests")
+    assert start is not None
+    assert start.contents is not None
+    assert [member.fingerprint for member in start.contents.members] == ["001", "002", "003", "004", "005"]
+    assert states(identity="000") == [("firing", "void", "superseded"), ("firing", "owed", "")]
+
+
+def test_a_digest_of_which_every_member_is_pointless_is_not_sent(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    [claim] = claims.take(hook.pk)
+    post(*(firing(f"{i:03}", start=100) for i in range(6)))
+    assert claims.start(claim, "tests") is None
+    assert (digest().state, digest().reason) == ("void", "superseded")
+
+
+def test_it_says_how_things_stand_when_it_is_sent(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    [claim] = claims.take(hook.pk)
+    post(resolved("000"))
+    start = claims.start(claim, "tests")
+    assert start is not None
+    assert start.contents is not None
+    assert start.contents.firing == 5
+
+
+def test_a_failed_digest_is_owed_again_with_its_members_in_it(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    recorded = claims.failed(begun(hook), BUSY, 5, 0.0)
+    assert recorded.state == "owed"
+    assert digest().due_at - recorded.at == timedelta(seconds=2)
+    assert states(kind="firing") == [("firing", "in_digest", "over_limit")] * 6
+
+
+def test_a_digest_that_has_failed_lets_the_end_of_a_member_pass(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    claims.failed(begun(hook), BUSY, 5, 0.0)
+    post(resolved("000"))
+    start = begun(hook)
+    assert (start.notification.kind, start.firing_was_told) == ("resolved", False)
+
+
+def test_a_digest_that_is_refused_for_good_is_dead_and_its_members_with_it(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    claims.failed(begun(hook), PermanentError("rejected", "too long", "400"), 5, 0.0)
+    assert states() == [("firing", "dead", "rejected")] * 6 + [("digest", "dead", "rejected")]
+
+
+def test_a_digest_is_tried_for_longer_than_a_message_alone(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    Notification.objects.update(attempts=1400)
+    assert claims.failed(begun(hook), BUSY, 5, 0.0).state == "owed"
+    Notification.objects.filter(kind="digest").update(attempts=1439, due_at=clock.now())
+    a_minute_later()
+    assert claims.failed(begun(hook), BUSY, 5, 0.0).state == "dead"
+
+
+def test_a_channel_that_is_switched_off_voids_a_digest_and_its_members(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    claims.give_back(claims.take(hook.pk))
+    Channel.objects.update(enabled=False)
+    claims.void_of_disabled()
+    assert {(state, reason) for _, state, reason in states()} == {("void", "channel_disabled")}
+
+
+def test_a_claimed_digest_is_not_started_once_its_channel_is_off(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    [claim] = claims.take(hook.pk)
+    Channel.objects.update(enabled=False)
+    assert claims.start(claim, "tests") is None
+    assert {(state, reason) for _, state, reason in states()} == {("void", "channel_disabled")}
+
+
+def test_a_digest_that_nobody_has_tried_takes_in_what_comes_next_under_the_same_key(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    claims.give_back(claims.take(hook.pk))
+    key = digest().key
+    flood(post, 6, first=100)
+    claims.take(hook.pk)
+    assert (digest().key, digest().members.count()) == (key, 12)
+
+
+def test_a_digest_that_was_tried_has_another_key_when_it_takes_in_more(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    claims.failed(begun(hook), BUSY, 5, 0.0)
+    key = digest().key
+    flood(post, 6, first=100)
+    Notification.objects.filter(kind="digest").update(due_at=clock.now())
+    assert begun(hook).notification.members.count() == 12
+    assert digest().key == f"{key.rpartition('.')[0]}.2"
+
+
+def test_a_digest_whose_relay_died_is_taken_by_the_next_and_its_try_is_unknown(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    lost = begun(hook)
+    Notification.objects.filter(kind="digest").update(claimed_until=clock.now() - timedelta(seconds=1))
+    again = begun(hook)
+    assert again.notification.key == lost.notification.key
+    assert claims.delivered(lost, THANKS, 5).state is None
+    assert states(kind="firing") == [("firing", "in_digest", "over_limit")] * 6
+    assert claims.delivered(again, THANKS, 5).state == "delivered"
+    tries = DeliveryAttempt.objects.order_by("id").values_list("outcome", "after_lease")
+    assert list(tries) == [("delivered", True), ("delivered", False)]
+
+
+def test_a_result_that_is_recorded_again_changes_nothing(post: Post, hook: Channel) -> None:
+    flood(post, 6)
+    start = begun(hook)
+    claims.delivered(start, THANKS, 5)
+    assert claims.delivered(start, THANKS, 5).state == "delivered"
+    assert states(kind="firing") == [("firing", "delivered", "over_limit")] * 6
+
+
+def test_what_is_left_alone_is_told_alone(post: Post, hook: Channel) -> None:
+    Channel.objects.update(per_minute=1, resolved_without_firing=False)
+    flood(post, 1)
+    claims.failed(begun(hook), PermanentError("rejected", "no", "400"), 5, 0.0)
+    a_minute_later()
+    post(resolved("000"))
+    flood(post, 1, first=100)
+    assert begun(hook).notification.kind == "firing"
+    assert not Notification.objects.filter(kind="digest").exists()
+
+
+def test_digests_and_their_members_are_counted_once_committed(post: Post, hook: Channel) -> None:
+    def counted(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, {"channel": "hook", **labels}) or 0.0
+
+    before = counted("mission_digests_total"), counted("mission_digest_members_total", reason="over_limit")
+    delays = counted("mission_notification_delay_seconds_count")
+    flood(post, 6)
+    Relay().deliver_due(hook)
+    assert counted("mission_digests_total") == before[0] + 1
+    assert counted("mission_digest_members_total", reason="over_limit") == before[1] + 6
+    assert counted("mission_notification_delay_seconds_count") == delays + 6
+
+
+def test_a_destination_that_asked_for_a_pause_gets_it_from_every_relay(post: Post, hook: Channel) -> None:
+    flood(post, 2)
+    [first, second] = claims.take(hook.pk)
+    start = claims.start(first, "tests")
+    assert start is not None
+    claims.failed(start, TemporaryError("rate_limited", "", "429", 30.0), 5, 0.0)
+    claims.give_back([second])
+    assert claims.take(hook.pk) == []
+    Notification.objects.update(due_at=clock.now())
+    assert len(claims.take(hook.pk)) == 2
+
+
+def test_the_relay_rests_as_long_as_it_was_asked_to(post: Post, hook: Channel, server: Receiver) -> None:
+    server.answer = status(429, Retry_After="600")
+    flood(post, 2)
+    relay = Relay()
+    assert relay.deliver_due(hook) == 1
+    Notification.objects.update(due_at=clock.now(), reason="")
+    assert relay.deliver_due(hook) == 0
+
+
+@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_relays_at_the_same_time_make_one_digest_and_keep_the_limit(post: Post, hook: Channel, attempt: int) -> None:
+    flood(post, 4, severity="critical")
+    flood(post, 30, first=100)
+
+    def work(name: int) -> int:
+        begun = 0
+        for claim in claims.take(hook.pk):
+            start = claims.start(claim, str(name))
+            assert start is not None
+            claims.delivered(start, THANKS, 1)
+            begun += 1
+        connections.close_all()
+        return begun
+
+    with ThreadPoolExecutor(4) as pool:
+        sent = sum(pool.map(work, range(4)))
+    assert sent == DeliveryAttempt.objects.count() <= 5
+    assert Notification.objects.filter(kind="digest").count() == 1
+    assert {state for _, state, _ in states(state="sending")} == set()
+
+
+def test_a_person_reads_counts_groups_and_links_of_the_worst(post: Post, hook: Channel, server: Receiver) -> None:
+    flood(post, 12)
+    post(resolved("000"))
+    flood(post, 3, first=100, alertname="PodNotReady", severity="warning")
+    [claim] = claims.take(hook.pk)
+    start = claims.start(claim, "tests")
+    assert start is not None
+    assert start.contents is not None
+    message = digest_message.write(start.notification, start.contents)
+    lines = message.text.splitlines()
+    assert lines[0] == "DIGEST: 15 alerts, 14 of them firing"
+    assert "Firing now:  14" in lines
+    assert "Over:        1" in lines
+    assert "Stands for:  15 firing, 1 resolved" in lines
+    assert "  error SimulationFailing (alpha) = 11 firing, 1 over" in lines
+    assert "  warning PodNotReady (alpha) = 3 firing, 0 over" in lines
+    first = Notification.objects.get(identity="001").alert_id
+    assert (
+        "error SimulationFailing (alpha), firing since 2026-11-24T10:00:00.000Z: it fails: "
+        f"http://127.0.0.1:8000/admin/userdb/alert/{first}/change/"
+    ) in lines
+    assert len([line for line in lines if "/admin/userdb/alert/" in line]) == 10
+    assert f"This digest and all that it stands for: {message.url}" in lines
+    assert message.url.endswith(f"/admin/userdb/notification/{start.notification.pk}/change/")
+
+
+def test_a_chinese_channel_reads_it_in_chinese(post: Post, hook: Channel, server: Receiver) -> None:
+    Channel.objects.update(language="zh")
+    flood(post, 6)
+    Relay().deliver_due(hook)
+    assert told(server)[0]["title"].startswith("【告警汇总】6 个告警,其中 6 个仍在触发:error SimulationFailing(alpha)")
+
+
+@pytest.mark.parametrize("annotations", [["written", "by", "hand"], "by hand", {"summary": 7}])
+def test_annotations_written_by_hand_cost_the_summary_alone(post: Post, hook: Channel, annotations: Any) -> None:
+    flood(post, 6)
+    Alert.objects.update(annotations=annotations)
+    assert Relay().deliver_due(hook) == 1
+    assert digest().state == "delivered"
+
+
+def test_what_a_digest_costs_does_not_grow_with_its_members(post: Post, hook: Channel) -> None:
+    def statements(count: int, first: int) -> int:
+        flood(post, count, first)
+        with CaptureQueriesContext(connections[alias()]) as captured:
+            claims.delivered(begun(hook), THANKS, 5)
+        return len(captured)
+
+    few = statements(6, 0)
+    a_minute_later()
+    assert statements(500, 100) == few
+    assert Notification.objects.latest("id").members.filter(state="delivered").count() == 500
+
+
+def test_send_raises_nothing_but_delivery_errors_for_a_digest(post: Post, hook: Channel, server: Receiver) -> None:
+    server.answer = status(500)
+    flood(post, 6)
+    with pytest.raises(DeliveryError):
+        send(begun(hook))
