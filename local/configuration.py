@@ -53,8 +53,12 @@ def write_prometheus(ports: Ports, tenant: str | None) -> Path:
 
 
 def write_alertmanager(ports: Ports) -> Path:
-    """Write Alertmanager's configuration with the webhook's token beside it; return the configuration's path."""
+    """Write Alertmanager's configuration with the webhook's token beside it; return the configuration's path.
+
+    Its direct e-mails go to the inbox.
+    """
     document = _read(SOURCE / "alertmanager" / "alertmanager.yml")
+    document["global"] |= {"smtp_smarthost": f"{HOST}:{ports.smtp}", "smtp_require_tls": False}
     _quicken(document["route"])
     for receiver in document["receivers"]:
         for webhook in receiver.get("webhook_configs", []):

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +17,9 @@ import pytest
 import yaml
 
 from local.programs import find
-from tests.alertmanager.routes import ROUTES, Route, configuration
+from tests.alert_bridge import receivers
+from tests.alert_bridge.receivers import Mailbox
+from tests.alertmanager.routes import ROUTES, configuration
 from tests.mariadb import free_port
 
 pytestmark = pytest.mark.chain
@@ -77,13 +80,14 @@ class Alertmanager:
         finally:
             connection.close()
 
-    def fire(self, *alerts: dict[str, str]) -> None:
-        ends = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
-        self.api("POST", "/alerts", [{"labels": labels, "endsAt": ends} for labels in alerts])
+    def fire(self, *alerts: dict[str, str], annotations: dict[str, str] | None = None, ended: bool = False) -> None:
+        ends = (datetime.now(UTC) + timedelta(minutes=0 if ended else 5)).isoformat()
+        word = {"endsAt": ends, "annotations": annotations or {}}
+        self.api("POST", "/alerts", [word | {"labels": labels} for labels in alerts])
 
     def inhibited(self) -> set[str]:
-        """Return the alertnames of what is inhibited."""
-        return {a["labels"]["alertname"] for a in self.api("GET", "/alerts") if a["status"]["inhibitedBy"]}
+        """Return what is inhibited, by alert and tenant."""
+        return {called(a["labels"]) for a in self.api("GET", "/alerts") if a["status"]["inhibitedBy"]}
 
 
 def until(holds: Callable[[], Any], seconds: float = 15) -> Any:
@@ -101,12 +105,12 @@ def _quicken(route: Any) -> None:
         _quicken(below)
 
 
-@pytest.fixture
-def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
-    """Start it with the shipped configuration: shorter waits, another URL."""
-    document: Any = configuration()
+@contextmanager
+def running(tmp_path: Path, document: Any, smtp_port: int) -> Iterator[Alertmanager]:
+    """Start it with the shipped configuration: shorter waits, another URL, another mail server."""
     bridge, port = Bridge(), free_port()
     _quicken(document["route"])
+    document["global"]["smtp_smarthost"] = f"127.0.0.1:{smtp_port}"
     document["receivers"][0]["webhook_configs"][0]["url"] = (
         f"http://127.0.0.1:{bridge.server_port}/webhooks/alertmanager"
     )
@@ -137,41 +141,115 @@ def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
         bridge.server_close()
 
 
-def test_each_alert_is_told_in_its_group(alertmanager: Alertmanager) -> None:
-    told: list[Route] = [route for route in ROUTES if route.labels["alertname"] != "PoliciesUnread"]  # inhibited here
-    alertmanager.fire(*(route.labels for route in told))
+@pytest.fixture
+def alertmanager(tmp_path: Path, mailbox: Mailbox) -> Iterator[Alertmanager]:
+    with running(tmp_path, configuration(), mailbox.port) as started:
+        yield started
 
-    def grouped() -> dict[str, dict[str, str]]:
-        bodies = [body for method, _, _, body in alertmanager.bridge.requests if method == "POST"]
-        return {json.dumps(a["labels"], sort_keys=True): b["groupLabels"] for b in bodies for a in b["alerts"]}
 
-    until(lambda: len(grouped()) == len(told))
-    assert grouped() == {json.dumps(route.labels, sort_keys=True): route.group for route in told}
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with receivers.mailbox(Mailbox()) as box:
+        yield box
+
+
+def test_each_alert_is_told_in_its_group(tmp_path: Path, mailbox: Mailbox) -> None:
+    with running(tmp_path, configuration() | {"inhibit_rules": []}, mailbox.port) as alertmanager:
+        alertmanager.fire(*(route.labels for route in ROUTES))
+
+        def grouped() -> dict[str, dict[str, str]]:
+            bodies = [body for method, _, _, body in alertmanager.bridge.requests if method == "POST"]
+            return {json.dumps(a["labels"], sort_keys=True): b["groupLabels"] for b in bodies for a in b["alerts"]}
+
+        until(lambda: len(grouped()) == len(ROUTES))
+        assert grouped() == {json.dumps(route.labels, sort_keys=True): route.group for route in ROUTES}
+
+
+OF_TENANT_A = {"tenant": "a", "namespace": "a", "pod": "p"}
+CAUSES = [
+    ("UserdbDown", {"job": "alert-bridge"}, {"PoliciesUnread", "UserdbReadsSlow", "AlertmanagerCannotDeliver"}),
+    ("TargetDown", {"job": "alert-bridge"}, {"PoliciesUnread", "UserdbReadsSlow", "AlertmanagerCannotDeliver"}),
+    ("JobMissing", {"job": "alert-relay"}, {"OutboxOld", "ChannelFailing"}),
+    ("TargetDown", {"job": "alertmanager"}, {"ReconciliationStale"}),
+    ("JobMissing", {"job": "kube-state-metrics"}, set()),
+    ("UserdbDown", {"job": "route-management"}, {"ReportsWaiting a", "ReportsWaiting b"}),
+    ("TargetDown", {"job": "gateway-client", "tenant": "a", "instance": "p"}, set()),
+    (
+        "TenantDown",
+        {"tenant": "a"},
+        {
+            "PodNotReady a", "PodPending a", "RequestErrors a", "RequestTimeouts a", "RequestsSlow a", "ReportsWaiting a",
+            "TenantNotScraped a", "TargetDown a",
+        },
+    ),
+    ("TenantDown", {}, set()),
+    ("ContainerCrashLooping", OF_TENANT_A, {"ContainerRestarting a", "PodNotReady a", "PodPending a"}),
+    ("ContainerOOMKilled", OF_TENANT_A, {"ContainerRestarting a", "PodNotReady a", "PodPending a"}),
+    ("ContainerCannotStart", OF_TENANT_A | {"pod": "another"}, set()),
+    ("ContainerCrashLooping", {}, set()),
+]  # fmt: skip
+"""A cause, its labels, and whom it silences: alert and tenant."""
+
+
+def cast(cause: str) -> list[dict[str, str]]:
+    """Return one of each alert that is no cause, of the tenants a and b, and of containers without a tenant."""
+    effects = [
+        r.labels for r in ROUTES if r.labels["alertname"] not in {name for name, _, _ in CAUSES} - {"TargetDown"}
+    ]
+    effects = [
+        e for e in effects if e["alertname"] != "TargetDown" or (e["job"] == "gateway-client" and cause == "TenantDown")
+    ]
+    others = [labels | {"tenant": "b"} for labels in effects if "tenant" in labels]
+    nobodys = [{"alertname": "PodNotReady", "job": "another"}, {"alertname": "RequestErrors", "job": "another"}]
+    return [*effects, *others, *nobodys]
+
+
+def called(labels: dict[str, str]) -> str:
+    return " ".join(filter(None, (labels["alertname"], labels.get("tenant"))))
 
 
 @pytest.mark.parametrize(
-    ("cause", "effects"),
-    [
-        ({"alertname": "UserdbDown", "job": "alert-bridge"}, {"PoliciesUnread"}),
-        ({"alertname": "TargetDown", "job": "alert-bridge", "instance": "b"}, {"PoliciesUnread"}),
-        ({"alertname": "UserdbDown", "job": "route-management"}, set()),
-        ({"alertname": "TargetDown", "job": "gateway-client", "instance": "p", "tenant": "a"}, set()),
-    ],
-    ids=["userdb-of-the-bridge", "the-bridge", "userdb-of-another", "a-tenants-pod"],
+    ("cause", "labels", "effects"), CAUSES, ids=[f"{n}-{'-'.join(w.values())}" for n, w, _ in CAUSES]
 )
-def test_a_cause_inhibits_its_effect_and_nothing_else(
-    alertmanager: Alertmanager, cause: dict[str, str], effects: set[str]
+def test_a_cause_inhibits_its_effects_and_nothing_else(
+    alertmanager: Alertmanager, cause: str, labels: dict[str, str], effects: set[str]
 ) -> None:
-    others = [r.labels for r in ROUTES if r.labels["alertname"] not in {"UserdbDown", "TargetDown"}]
-    others.append({"alertname": "AnotherOfTheBridge", "job": "alert-bridge"})
-    alertmanager.fire(cause)
-    until(lambda: alertmanager.bridge.posts(cause["alertname"]))
-    alertmanager.fire(*others)
+    alertmanager.fire({"alertname": cause, **labels})
+    until(lambda: alertmanager.bridge.posts(cause))
+    alertmanager.fire(*cast(cause))
+
+    def told() -> set[str]:
+        bodies = [body for method, _, _, body in alertmanager.bridge.requests if method == "POST"]
+        return {called(alert["labels"]) for body in bodies for alert in body["alerts"]}
+
     # told is who is not inhibited; once all of them were, who is missing is decided
-    expected = {labels["alertname"] for labels in others} - effects
-    until(lambda: all(alertmanager.bridge.posts(name) for name in expected))
+    expected = {called(one) for one in cast(cause)} - effects
+    until(lambda: expected <= told())
     assert alertmanager.inhibited() == effects
-    assert not any(alertmanager.bridge.posts(name) for name in effects)
+    assert told() & effects == set()
+
+
+def test_what_the_bridge_cant_tell_arrives_by_mail_and_so_does_its_end(
+    alertmanager: Alertmanager, mailbox: Mailbox
+) -> None:
+    down = {"alertname": "UserdbDown", "severity": "critical", "job": "alert-bridge"}
+    said = {
+        "summary": "alert-bridge can't reach userdb",
+        "description": "It is away.",
+        "runbook_url": "https://x/UserdbDown",
+    }
+    alertmanager.fire(down | {"job": "route-management"}, down, annotations=said)
+    until(lambda: mailbox.mails)
+    alertmanager.fire(down, annotations=said, ended=True)
+    until(lambda: len(mailbox.mails) > 1)
+    firing, resolved = mailbox.mails
+    assert firing["Subject"] == "[firing] UserdbDown alert-bridge: told by Alertmanager itself"
+    assert resolved["Subject"] == "[resolved] UserdbDown alert-bridge: told by Alertmanager itself"
+    assert firing["To"] == "platform-admins@example.com"
+    (text,) = (part for part in firing.walk() if part.get_content_type() == "text/plain")
+    assert all(words.encode() in text.get_payload(decode=True) for words in said.values())
+    # and the bridge, which may be there after all
+    until(lambda: len(alertmanager.bridge.posts("UserdbDown")) > 2)
 
 
 def test_a_large_group_comes_whole_with_the_token(alertmanager: Alertmanager) -> None:

@@ -58,6 +58,14 @@ def test_alertmanager_takes_it_and_sends_to_the_local_bridge() -> None:
     assert urls == {"http://127.0.0.1:8000/webhooks/alertmanager"}
 
 
+def test_alertmanagers_direct_mails_go_to_the_inbox() -> None:
+    document = read(configuration.write_alertmanager(Ports.of_environment()))
+    assert document["global"]["smtp_smarthost"] == "127.0.0.1:1025"
+    assert document["global"]["smtp_require_tls"] is False
+    (direct,) = (receiver for receiver in document["receivers"] if "email_configs" in receiver)
+    assert "smarthost" not in direct["email_configs"][0]
+
+
 def test_the_webhooks_token_is_readable_by_its_owner_alone() -> None:
     path = configuration.write_alertmanager(Ports.of_environment())
     assert (path.parent / "webhook.token").stat().st_mode & 0o077 == 0

@@ -87,10 +87,10 @@ def test_the_lines_for_an_alertmanager_that_is_there_already_leave_it_as_it_was(
     label: str, receivers: str, tmp_path: Path
 ) -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "alertmanager.md").read_text(), re.DOTALL)
-    ours, default, receiver = yaml.safe_load(block)
+    pulse, ours, default, receiver = yaml.safe_load(block)
     team = {"receiver": "team", "matchers": ["team=x"]}
     theirs = {
-        "route": {"receiver": default["receiver"], "routes": [ours, team, default]},
+        "route": {"receiver": default["receiver"], "routes": [pulse, ours, team, default]},
         "receivers": [{"name": default["receiver"]}, {"name": "team"}, receiver],
     }
     path = tmp_path / "alertmanager.yml"
@@ -103,8 +103,10 @@ def test_the_lines_for_an_alertmanager_that_is_there_already_leave_it_as_it_was(
 def test_the_receiver_for_an_alertmanager_that_is_there_already_is_ours() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "alertmanager.md").read_text(), re.DOTALL)
     (webhook,) = yaml.safe_load(block)[-1]["webhook_configs"]
-    (shipped,) = document(ROOT / "alertmanager" / "alertmanager.yml")["receivers"]
-    (own,) = shipped["webhook_configs"]
+    shipped = document(ROOT / "alertmanager" / "alertmanager.yml")
+    (own,) = shipped["receivers"][0]["webhook_configs"]
+    pulse = yaml.safe_load(block)[0]
+    assert {**pulse, "receiver": "alert-bridge"} == shipped["route"]["routes"][0]
     assert webhook["max_alerts"] == own["max_alerts"]
     assert webhook["http_config"]["follow_redirects"] == own["http_config"]["follow_redirects"]
     assert webhook["http_config"]["authorization"].items() <= own["http_config"]["authorization"].items()
