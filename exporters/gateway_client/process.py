@@ -91,14 +91,15 @@ class Child:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FORWARDED, signal.SIGCHLD})
         try:
             self._install_handlers()
+            # before signals are heard again: a child may have ended by then
+            self._began = time.monotonic()
             self.pid = self._spawn(env, before)
+            if self.timeout is not None:
+                signal.setitimer(signal.ITIMER_REAL, self.timeout)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             for channel in self.channels:
                 channel.close_child_end()
-        self._began = time.monotonic()
-        if self.timeout is not None:
-            signal.setitimer(signal.ITIMER_REAL, self.timeout)
 
     def _spawn(self, env: dict[str, str], mask: set[int]) -> int:
         moves = [(os.POSIX_SPAWN_DUP2, c.child_end, number) for c in self.channels for number in c.child_fds]

@@ -136,6 +136,13 @@ def test_a_run_that_takes_too_long_is_ended(client: Client) -> None:
     assert 0.1 <= report["detail"]["duration_seconds"] < 10
 
 
+def test_a_run_that_ends_as_soon_as_it_begins_has_lasted_no_longer(client: Client) -> None:
+    # it may have ended before the clock was read for the first time
+    for _ in range(5):
+        client.run("--task", "grid", "--", "false")
+    assert all(0 <= report["detail"]["duration_seconds"] < 10 for report in client.reports())
+
+
 def test_a_run_that_does_not_heed_the_timeout_is_killed_after_the_grace_time(client: Client) -> None:
     script = "trap 'echo told' TERM; while :; do sleep 0.02; done"
     done = client.run("--timeout", "200ms", "--grace", "200ms", "--", "sh", "-c", script)
