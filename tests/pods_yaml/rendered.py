@@ -42,11 +42,8 @@ def name_of(document: Document) -> str:
 def templates(found: list[Document]) -> Iterator[tuple[str, Document]]:
     """Yield the pod templates with their owners' names, and the namespace in their metadata."""
     for document in found:
-        spec = document.get("spec") or {}
-        if document["kind"] == "CronJob":
-            spec = spec["jobTemplate"]["spec"]
-        if document["kind"] in ("Deployment", "StatefulSet", "Job", "CronJob"):
-            template = spec["template"]
+        if document["kind"] in ("Deployment", "StatefulSet", "Job"):
+            template = document["spec"]["template"]
             template["metadata"]["namespace"] = document["metadata"]["namespace"]
             yield name_of(document), template
 

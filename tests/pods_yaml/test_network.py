@@ -43,7 +43,6 @@ NEEDED = [
     ("alert-bridge-reconcile", "mysql", 3306),
     ("alert-bridge-reconcile", "alertmanager", 9093),
     ("migrate", "mysql", 3306),
-    ("retention", "mysql", 3306),
     ("grafana-grants", "mysql", 3306),
     ("grafana", "mysql", 3306),
     ("grafana", "prometheus", 9090),
