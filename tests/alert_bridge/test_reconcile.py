@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.test import Client
 from prometheus_client import REGISTRY
 
 from alert_bridge import claims, corrections
@@ -344,6 +345,21 @@ def test_which_alerts_are_ours_their_receiver_says(
     server.alerts = [entry("a1", at(0), receivers=[{"name": receiver}, {"name": "pager"}])]
     rounds(2)
     assert Alert.objects.count() == found
+
+
+def test_the_list_of_alerts_can_be_narrowed_to_what_alertmanager_says_of_them(
+    admin_client: Client, server: Lister, rounds: Rounds
+) -> None:
+    server.alerts = [
+        entry("a1", at(0), labels={"alertname": "NobodySentIt"}),
+        entry("b2", at(0), "suppressed", silenced_by=["s-1"], labels={"alertname": "IsSilenced"}),
+        entry("c3", at(0), "suppressed", inhibited_by=["a1"], labels={"alertname": "IsInhibited"}),
+    ]
+    rounds(2)
+    names = {"never sent": "NobodySentIt", "silenced": "IsSilenced", "inhibited": "IsInhibited"}
+    for word, name in names.items():
+        page = admin_client.get("/admin/userdb/alert/", {"listed": word}).content.decode()
+        assert {other for other in names.values() if f">{other}<" in page} == {name}
 
 
 def test_each_alertmanager_has_a_row_with_its_last_word(

@@ -18,6 +18,7 @@ from userdb.admin.identities import with_severity
 from userdb.admin.pages import ClosedFilter, HistoryAdmin, HistoryInline, ago, block, closed_filter, listing
 from userdb.admin.times import time_filter
 from userdb.models import Alert, AlertIdentity, AlertTransition, Notification, WebhookEvent
+from userdb.unsent import unsent_alerts
 
 
 def webhook_link(number: int | None) -> SafeString | str:
@@ -58,10 +59,23 @@ class SeverityFilter(ClosedFilter):
         return with_severity(request, queryset, "identity", str(self.value())) if self.value() else queryset
 
 
+class ListedFilter(ClosedFilter):
+    """Firing alerts by what the Alertmanagers say of them beside their webhooks."""
+
+    title, parameter_name, words = "Alertmanager's word", "listed", ("never sent", "silenced", "inhibited")
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "never sent":
+            return queryset.filter(pk__in=unsent_alerts().values("pk"))
+        if self.value() in self.words:
+            return queryset.filter(state=Alert.State.FIRING, identity__suppression=self.value())
+        return queryset
+
+
 @admin.register(Alert)
 class AlertAdmin(HistoryAdmin):
     list_display = ("name", "tenant", "severity", "status", "starts_at", "ends_at", "closed_by")
-    list_filter = ("state", "closed_by", SeverityFilter, time_filter("created_at"))
+    list_filter = ("state", "closed_by", ListedFilter, SeverityFilter, time_filter("created_at"))
     list_select_related = ("identity",)
     search_fields = ("identity__alertname__exact", "identity__tenant__exact", "identity__fingerprint__exact")
     search_help_text = "An alert's name, a tenant, both, or a fingerprint; each as a whole."
