@@ -7,9 +7,11 @@ transactions, exact.
 """
 
 import json
+from collections import Counter as Counts
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client import Counter
@@ -18,7 +20,7 @@ from alert_bridge import statements
 from alert_bridge.episodes import Episode, Identity
 from alert_bridge.outbox import Destination, Holding, Ledger, Owed
 from alert_bridge.payload import AlertWord
-from userdb import matchers, quiet_hours
+from userdb import clock, matchers, quiet_hours
 from userdb.models import AlertTransition, Channel, Notification
 from userdb.rowsets import utc
 
@@ -42,20 +44,21 @@ class Cause:
 
 
 def destinations() -> list[Destination]:
-    """Return the enabled channels as the outbox needs to know them."""
-    rows = Channel.objects.filter(enabled=True).order_by("id")
-    return [
-        Destination(
-            channel.pk,
-            matchers.parse(channel.matchers),
-            channel.send_resolved,
-            channel.repeat_after,
-            frozenset(channel.tenants),
-            quiet_hours.of(channel.quiet_start, channel.quiet_end, channel.quiet_zone, channel.quiet_critical),
-        )
-        # config and the secrets are the relay's
-        for channel in rows.defer("config", "secret_token")
-    ]
+    """Return the enabled channels as the outbox needs to know them. Config and the secrets are the relay's."""
+    rows = Channel.objects.filter(enabled=True).order_by("id").values_list(
+        "pk", "matchers", "send_resolved", "repeat_after", "tenants", "quiet_start", "quiet_end", "quiet_zone", "quiet_critical"
+    )  # fmt: skip
+    return [_destination(*row[:4], tuple(row[4]), *row[5:]) for row in rows]
+
+
+@lru_cache(1024)
+def _destination(
+    number: int, matching: str, resolved: bool, repeat_after: timedelta | None, tenants: tuple[str, ...], *quiet: Any
+) -> Destination:
+    """Return one channel's; a channel is read at each webhook, but parsed only when it has changed."""
+    return Destination(
+        number, matchers.parse(matching), resolved, repeat_after, frozenset(tenants), quiet_hours.of(*quiet)
+    )  # fmt: skip
 
 
 def _cut(labels: dict[str, str], name: str, length: int) -> str:
@@ -65,10 +68,13 @@ def _cut(labels: dict[str, str], name: str, length: int) -> str:
 def read(words: Sequence[AlertWord]) -> dict[str, Ledger]:
     """Insert or lock the words' identities and return by fingerprint what is known of each, under those locks."""
     labels = {word.fingerprint: word.labels for word in reversed(words)}
-    statements.LOCK.run(
+    known = statements.LOCK.run(
         (fingerprint, _cut(found, "alertname", 255), _cut(found, "tenant", 63), _cut(found, "severity", 32), found)
         for fingerprint, found in sorted(labels.items())
     )
+    if known == 0 and labels:  # all were inserted: nothing can be known of them
+        now = clock.now()
+        return {name: Ledger(Identity(name, labels=found), now) for name, found in labels.items()}
     return look(words)
 
 
@@ -92,7 +98,7 @@ def look(words: Sequence[AlertWord]) -> dict[str, Ledger]:
         firing, refired, repeat, resolved = (int(count) for count in row[2:6])
         told, waiting, unconfirmed = (bool(flag) for flag in row[6:9])
         ledger.holdings[ledger.identity.episodes, row[1]] = Holding(
-            firing, refired, repeat, resolved, told, waiting, unconfirmed, utc(row[9])
+            firing, refired, repeat, resolved, told, waiting, unconfirmed, utc(row[9]), bool(row[10])
         )
     return ledgers
 
@@ -118,7 +124,7 @@ def _ledger(row: tuple[Any, ...], labels: dict[str, str]) -> Ledger:
     )
     if row[7] is not None:
         identity.last = _episode(episodes, row[8:15])
-        identity.last.unsent = bool(row[25])
+        identity.last.unsent, identity.last.id = bool(row[25]), row[7]
     return Ledger(identity, now)
 
 
@@ -133,30 +139,33 @@ def write(ledgers: Iterable[Ledger], cause: Cause) -> int:
         for ledger in changed
         for episode in ledger.identity.written.values()
     )  # fmt: skip
+    numbers = _numbers(changed)
     statements.TRANSITIONS.run(
         (
-            ledger.identity.fingerprint, change.number, change.version, change.kind, cause.source, cause.webhook,
-            change.start, change.end,
+            ledger.identity.fingerprint, numbers[ledger.identity.fingerprint, change.number], change.version, change.kind,
+            cause.source, cause.webhook, change.start, change.end,
         )
         for ledger in changed
         for change in ledger.identity.changes
     )  # fmt: skip
-    statements.VOID.run((ledger.identity.fingerprint,) for ledger in changed if ledger.opened)
+    # before the first episode there was nothing that could wait
+    statements.VOID.run((ledger.identity.fingerprint,) for ledger in changed if ledger.opened and ledger.opened > 1)
     statements.DROP.run((ledger.identity.fingerprint,) for ledger in changed if ledger.dropped and not ledger.opened)
     # what the bridge says of itself, no Alertmanager knows
     asks_nobody = cause.source == AlertTransition.Source.BRIDGE
     owed: list[tuple[Ledger, Owed]] = [(ledger, owed) for ledger in changed for owed in ledger.owed]
     statements.NOTIFICATIONS.run(
         (
-            place, o.key, o.channel, ledger.identity.fingerprint, o.number, o.kind, o.ordinal,
-            "owed" if asks_nobody and o.state == "unconfirmed" else o.state, o.reason, cause.at or ledger.now, o.due_at,
+            o.key, o.channel, ledger.identity.fingerprint, numbers[ledger.identity.fingerprint, o.number], o.kind, o.ordinal,
+            "owed" if asks_nobody and o.state == "unconfirmed" else o.state, o.reason, cause.at or ledger.now,
+            o.due_at or ledger.now, o.due_at or ledger.now,
         )
-        for place, (ledger, o) in enumerate(owed)
+        for ledger, o in owed
     )  # fmt: skip
     statements.IDENTITIES.run(
         (
-            i.fingerprint, i.state, i.open.number if i.open else None, i.episodes, i.last_start, i.previous_start,
-            i.last_end, i.version,
+            i.fingerprint, i.state, numbers[i.fingerprint, i.open.number] if i.open else None, i.episodes, i.last_start,
+            i.previous_start, i.last_end, i.version, int(i.version == len(i.changes)),
         )
         for i in (ledger.identity for ledger in changed)
         if i.changes
@@ -164,10 +173,24 @@ def write(ledgers: Iterable[Ledger], cause: Cause) -> int:
     return len(owed)
 
 
+def _numbers(ledgers: Iterable[Ledger]) -> dict[tuple[str, int], int]:
+    """Return the ids of the episodes that changes and messages are of, by fingerprint and number. One statement at most."""
+    known: dict[tuple[str, int], int] = {}
+    wanted: set[tuple[str, int]] = set()
+    for ledger in ledgers:
+        identity = ledger.identity
+        if identity.last is not None and identity.last.id is not None:
+            known[identity.fingerprint, identity.last.number] = identity.last.id
+        wanted.update((identity.fingerprint, change.number) for change in identity.changes)
+        wanted.update((identity.fingerprint, owed.number) for owed in ledger.owed)
+    found = statements.NUMBERS.run(sorted(wanted - known.keys()))
+    return known | {(fingerprint, number): row for fingerprint, number, row in found}
+
+
 def count(ledgers: Iterable[Ledger]) -> None:
     """Count what was written, once it is committed."""
-    for ledger in ledgers:
-        for change in ledger.identity.changes:
-            TRANSITIONS.labels(change.kind).inc()
-        for owed in ledger.owed:
-            OWED.labels(owed.kind).inc()
+    found = list(ledgers)
+    for kind, number in Counts(change.kind for ledger in found for change in ledger.identity.changes).items():
+        TRANSITIONS.labels(kind).inc(number)
+    for kind, number in Counts(owed.kind for ledger in found for owed in ledger.owed).items():
+        OWED.labels(kind).inc(number)

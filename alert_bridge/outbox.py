@@ -59,6 +59,8 @@ class Holding:
     """One of its rows waits for the Alertmanagers' word."""
     last_told: datetime | None = None
     """When its newest firing, refired or repeat row was made."""
+    acknowledged: bool = False
+    """Somebody has taken the episode on: it owes no repeats."""
 
 
 @dataclass(slots=True)
@@ -164,7 +166,7 @@ class Ledger:
                 self._owe(number, channel, "repeat")
 
     def _repeat_is_due(self, channel: Destination, held: Holding) -> bool:
-        if channel.repeat_after is None or held.waiting or held.unconfirmed or held.last_told is None:
+        if channel.repeat_after is None or held.acknowledged or held.waiting or held.unconfirmed or held.last_told is None:
             return False
         return self.now - held.last_told >= channel.repeat_after - _EARLY
 
