@@ -31,11 +31,13 @@ OPERATOR = ("PodMonitor", "PrometheusRule")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("folder", ["", "tenants/demo", "overlays/operator"])
-def test_every_object_is_valid(folder: str, version: str) -> None:
-    for document in documents(folder):
-        if document["kind"] not in OPERATOR:  # these have no schema in Kubernetes itself
-            kubernetes_validate.validate(document, version, strict=True)
+def test_every_object_is_valid(version: str) -> None:
+    found = {name_of(document): document for document in documents("overlays/operator") + everything()}
+    # the operator's objects have no schema in Kubernetes itself
+    checked = [document for document in found.values() if document["kind"] not in OPERATOR]
+    for document in checked:
+        kubernetes_validate.validate(document, version, strict=True)
+    assert len(checked) > 50
 
 
 def test_a_misspelt_field_would_be_found() -> None:
