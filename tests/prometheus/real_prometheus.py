@@ -24,11 +24,13 @@ Series = dict[str, Any]
 class Prometheus:
     folder: Path
     port: int
+    rules: Path | None = None
+    """A folder of rule files in place of the shipped one."""
 
     def configure(self) -> Path:
         configuration = document(CONFIGURATION)
         configuration["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        configuration["rule_files"] = [str(CONFIGURATION.parent / pattern) for pattern in configuration["rule_files"]]
+        configuration["rule_files"] = [f"{self.rules or CONFIGURATION.parent / 'rules'}/*.rules.yml"]
         (self.folder / "targets").mkdir()
         path = self.folder / "prometheus.yml"
         path.write_text(yaml.safe_dump(configuration))
@@ -71,9 +73,9 @@ class Prometheus:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Prometheus]:
-    """Start it without targets; stop it at the end."""
-    prometheus = Prometheus(folder, free_port())
+def running(folder: Path, rules: Path | None = None) -> Iterator[Prometheus]:
+    """Start it without targets, on the shipped rules or on those of a folder; stop it at the end."""
+    prometheus = Prometheus(folder, free_port(), rules)
     command = [
         find("prometheus"), f"--config.file={prometheus.configure()}", f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{prometheus.port}",
