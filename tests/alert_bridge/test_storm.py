@@ -18,7 +18,6 @@ from userdb.models import Alert, AlertIdentity
 from userdb.router import alias
 
 REAL = [
-    pytest.mark.processes,
     pytest.mark.django_db(transaction=True, databases="__all__"),
     pytest.mark.usefixtures("vendor"),
 ]
@@ -47,6 +46,7 @@ def at_once(site: str, count: int) -> list[tuple[Answer, float]]:
 
 
 @real
+@pytest.mark.gate
 def test_two_hundred_groups_at_once_are_all_served_within_five_seconds(tmp_path: Path) -> None:
     with web(tmp_path) as (_, site, _):
         answers = at_once(site, 200)
@@ -56,6 +56,7 @@ def test_two_hundred_groups_at_once_are_all_served_within_five_seconds(tmp_path:
 
 
 @real
+@pytest.mark.processes
 def test_what_is_beyond_the_queue_is_refused_and_the_bridge_goes_on(tmp_path: Path) -> None:
     env = environment(WEBHOOK_QUEUE="10", SELFWATCH_INTERVAL="0.2", WATCHDOG_TIMEOUT="0")
     with web(tmp_path, env) as (process, site, metrics):
@@ -79,6 +80,7 @@ def test_what_is_beyond_the_queue_is_refused_and_the_bridge_goes_on(tmp_path: Pa
 
 
 @real
+@pytest.mark.processes
 def test_webhooks_with_a_wrong_token_are_told(tmp_path: Path) -> None:
     with web(tmp_path, environment(SELFWATCH_INTERVAL="0.2")) as (_, site, _):
         for _ in range(3):
