@@ -36,6 +36,8 @@ class Episode:
     generator_url: str = ""
     unsent: bool = False
     """No webhook that is still stored brought it: reconciliation found it."""
+    id: int | None = None
+    """Of its row, where that was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from runtime.texts import clean, parse_time
 
 FINGERPRINT = re.compile(r"[\x21-\x7e]{1,64}")
@@ -76,29 +78,31 @@ def _texts(value: Any, name: str) -> dict[str, str]:
 def _word(entry: Any) -> AlertWord:
     if not isinstance(entry, dict):
         raise ValueError("is no object")
-    fingerprint = entry.get("fingerprint")
+    facts = _facts(entry.get("fingerprint"), entry.get("status"), entry.get("startsAt"), entry.get("endsAt"))
+    url = entry.get("generatorURL")
+    labels, annotations = _texts(entry.get("labels"), "labels"), _texts(entry.get("annotations"), "annotations")
+    return AlertWord(*facts, labels, annotations, clean(url) if isinstance(url, str) else "")
+
+
+def _facts(fingerprint: Any, status: Any, starts_at: Any, ends_at: Any) -> tuple[str, bool, datetime, datetime | None]:
+    """Return whose word it is, whether it fires, start and end; ValueError says what is wrong with one of them."""
     if not isinstance(fingerprint, str) or not FINGERPRINT.fullmatch(fingerprint):
         raise ValueError("fingerprint is missing or is no text of 1 to 64 ASCII characters")
-    status = entry.get("status")
     if status not in ("firing", "resolved"):
         raise ValueError(f"status: {status!r:.40} is neither firing nor resolved")
     try:
-        start = parse_start_or_end(entry.get("startsAt"))
+        start = parse_start_or_end(starts_at)
     except ValueError as error:
         raise ValueError(f"startsAt: {error}") from error
     if start is None:
         raise ValueError("startsAt is the zero time")
     end = None
-    if status == "resolved" and entry.get("endsAt") is not None:
+    if status == "resolved" and ends_at is not None:
         try:
-            end = parse_start_or_end(entry["endsAt"])
+            end = parse_start_or_end(ends_at)
         except ValueError as error:
             raise ValueError(f"endsAt: {error}") from error
-    url = entry.get("generatorURL")
-    labels, annotations = _texts(entry.get("labels"), "labels"), _texts(entry.get("annotations"), "annotations")
-    return AlertWord(
-        fingerprint, status == "firing", start, end, labels, annotations, clean(url) if isinstance(url, str) else ""
-    )
+    return fingerprint, status == "firing", start, end
 
 
 def _number(text: str) -> int | str:
@@ -110,8 +114,56 @@ def _text(value: Any) -> str:
     return clean(value) if isinstance(value, str) else ""
 
 
+class _Entry(msgspec.Struct, gc=False):
+    """One entry as Alertmanager writes it."""
+
+    status: str
+    fingerprint: str
+    starts_at: str = msgspec.field(name="startsAt")
+    ends_at: str | None = msgspec.field(name="endsAt", default=None)
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    generator_url: str = msgspec.field(name="generatorURL", default="")
+
+
+class _Body(msgspec.Struct, gc=False):
+    alerts: list[_Entry]
+    receiver: str = ""
+    group_key: str = msgspec.field(name="groupKey", default="")
+    version: str = ""
+
+
+_DECODER = msgspec.json.Decoder(_Body)
+# a NUL or half of a surrogate pair can stand in a body only so; a whole pair is rare enough
+_ESCAPES = (b"\\u0000", b"\\ud", b"\\uD")
+
+
+def _usual(body: bytes) -> Webhook | None:
+    """Return what a body says in which nothing is odd, in a quarter of the time; None: it is to be looked at entry by entry."""
+    if any(escape in body for escape in _ESCAPES):
+        return None
+    try:
+        read = _DECODER.decode(body)
+        words = [
+            AlertWord(
+                *_facts(entry.fingerprint, entry.status, entry.starts_at, entry.ends_at),
+                entry.labels or {},
+                entry.annotations or {},
+                entry.generator_url,
+            )
+            for entry in read.alerts
+        ]
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and UTF-8's
+        return None
+    return Webhook(read.receiver, read.group_key, read.version, words, entries=len(words))
+
+
 def parse(body: bytes) -> Webhook:
     """Return what the body says; raise UnreadableBody when it is no JSON object. Never raises for anything inside."""
+    return _usual(body) or _parse(body)
+
+
+def _parse(body: bytes) -> Webhook:
     try:
         document = json.loads(body, parse_int=_number)
     except (ValueError, RecursionError) as error:

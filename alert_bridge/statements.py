@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connections
 
 from userdb.clock import utc_now
-from userdb.models import Acknowledgement, Alert, AlertIdentity, AlertTransition, Notification
+from userdb.models import Acknowledgement, Alert, AlertIdentity, AlertTransition, Notification, WebhookEvent
 from userdb.router import alias
 from userdb.rowsets import ASCII, INTEGER, KEY, TEXT, TIME, packs, plain, rowset
 

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,14 +32,34 @@ BRIDGE = [sys.executable, "-c", "from alert_bridge.cli import main; main()"]
 CEILING = [sys.executable, str(ROOT / "benchmarks" / "ceiling.py")]
 
 
+class Replicas(NamedTuple):
+    """Two servers of one kind."""
+
+    ports: list[int]
+    pids: list[int]
+
+
+class Measured(NamedTuple):
+    """One run of one kind, a webhook."""
+
+    sent: Sent
+    statements: float
+    cpu: float
+    """Seconds of the replicas' CPU."""
+    userdb_cpu: float
+    """Seconds of the database server's."""
+
+    @property
+    def rate(self) -> float:
+        return self.sent.rate
+
+
 class Round(NamedTuple):
     """One size, one round."""
 
-    ceiling: Sent
-    ours: Sent
-    unchanged: Sent
-    statements: float
-    statements_unchanged: float
+    ceiling: Measured
+    ours: Measured
+    unchanged: Measured
 
 
 def query(server: MariaDB, sql: str, database: str = "userdb") -> list[tuple[Any, ...]]:
@@ -56,13 +76,22 @@ def statements(server: MariaDB) -> int:
     return int(query(server, "SHOW GLOBAL STATUS LIKE 'Questions'")[0][1])
 
 
+def cpu(pids: list[int]) -> float:
+    """Return the seconds of CPU that processes have used: told beside rates, which suffer from whatever else is running."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def running(commands: list[list[str]], env: dict[str, str], ready: list[str]) -> Iterator[None]:
+def running(commands: list[list[str]], env: dict[str, str], ready: list[str]) -> Iterator[list[int]]:
     processes = [subprocess.Popen(command, cwd=ROOT, env=env) for command in commands]
     try:
         for url in ready:
             wait_for(url)
-        yield
+        yield [process.pid for process in processes]
     finally:
         for process in processes:
             process.terminate()
@@ -71,28 +100,28 @@ def running(commands: list[list[str]], env: dict[str, str], ready: list[str]) ->
 
 
 @contextmanager
-def bridge(env: dict[str, str], count: int = 2) -> Iterator[list[int]]:
-    """Run `count` replicas of `alert-bridge web` and yield their ports."""
+def bridge(env: dict[str, str], count: int = 2) -> Iterator[Replicas]:
+    """Run `count` replicas of `alert-bridge web`."""
     ports, metrics = [free_port() for _ in range(count)], [free_port() for _ in range(count)]
     commands = [
         [*BRIDGE, "web", f"--web.listen-address=127.0.0.1:{site}", f"--metrics.listen-address=127.0.0.1:{second}"]
         for site, second in zip(ports, metrics, strict=True)
     ]
     quiet = [[*command, "--log.level=" + os.environ.get("BENCHMARK_LOG", "info")] for command in commands]
-    with running(quiet, env, [f"http://127.0.0.1:{port}/readyz" for port in metrics]):
-        yield ports
+    with running(quiet, env, [f"http://127.0.0.1:{port}/readyz" for port in metrics]) as pids:
+        yield Replicas(ports, pids)
 
 
 @contextmanager
-def ceiling(server: MariaDB, count: int = 2) -> Iterator[list[int]]:
-    """Run `count` replicas of the bare view and yield their ports."""
+def ceiling(server: MariaDB, count: int = 2) -> Iterator[Replicas]:
+    """Run `count` replicas of the bare view."""
     env = {**os.environ, "USERDB_URL": server.url.replace("/userdb", "/ceiling")}
     server.run("CREATE DATABASE ceiling CHARACTER SET utf8mb4")
     subprocess.run([*CEILING, "make-table"], env=env, check=True)
     ports = [free_port() for _ in range(count)]
     ready = [f"http://127.0.0.1:{port}/webhooks/alertmanager" for port in ports]
-    with running([[*CEILING, str(port)] for port in ports], env, ready):
-        yield ports
+    with running([[*CEILING, str(port)] for port in ports], env, ready) as pids:
+        yield Replicas(ports, pids)
 
 
 @contextmanager
@@ -117,46 +146,51 @@ def userdb(folder: Path) -> Iterator[tuple[MariaDB, dict[str, str]]]:
         server.stop()
 
 
-def one_round(server: MariaDB, ours: list[int], bare: list[int], first: int, size: int, count: int, senders: int) -> Round:
-    requests = [request(body(range(first + n * size, first + (n + 1) * size))) for n in range(count)]
-    of_ceiling = send(bare, requests, senders)
-    asked = statements(server)
-    of_ours = send(ours, requests, senders)
-    between = statements(server)
-    unchanged = send(ours, requests, senders)
-    after = statements(server)
-    return Round(of_ceiling, of_ours, unchanged, (between - asked) / count, (after - between) / count)
+def run(server: MariaDB, replicas: Replicas, requests: list[bytes], senders: int) -> Measured:
+    assert server.process is not None
+    before = statements(server), cpu(replicas.pids), cpu([server.process.pid])
+    sent = send(replicas.ports, requests, senders)
+    after = statements(server), cpu(replicas.pids), cpu([server.process.pid])
+    return Measured(sent, *((now - then) / len(requests) for now, then in zip(after, before, strict=True)))
 
 
 def told(size: int, rounds: list[Round]) -> dict[str, Any]:
+    def middle(of: Callable[[Round], float]) -> float:
+        return statistics.median(map(of, rounds))
+
+    def spent(of: Callable[[Round], Measured]) -> str:
+        return f"{middle(lambda r: 1000 * of(r).cpu):.2f} + {middle(lambda r: 1000 * of(r).userdb_cpu):.2f}"
+
     shares = [r.ours.rate / r.ceiling.rate for r in rounds]
-    faster = [r.unchanged.rate / r.ours.rate for r in rounds]
     line = {
         "size": size,
-        "ceiling": size * statistics.median(r.ceiling.rate for r in rounds),
-        "ours": size * statistics.median(r.ours.rate for r in rounds),
+        "ceiling": size * middle(lambda r: r.ceiling.rate),
+        "ours": size * middle(lambda r: r.ours.rate),
         "share": statistics.median(shares),
-        "faster": statistics.median(faster),
-        "statements": min(r.statements for r in rounds),
+        "faster": middle(lambda r: r.unchanged.rate / r.ours.rate),
+        "statements": min(r.ours.statements for r in rounds),
     }
     print(
         f"{size:5} alerts a webhook: {line['ours']:7.0f} of {line['ceiling']:7.0f} alerts/s, share {line['share']:.2f} "
-        f"({', '.join(f'{share:.2f}' for share in shares)}); p99 {1000 * rounds[-1].ours.quantile(0.99):.0f} of "
-        f"{1000 * rounds[-1].ceiling.quantile(0.99):.0f} ms; changing nothing {line['faster']:.1f} x faster; statements "
-        f"{line['statements']:.1f}, changing nothing {min(r.statements_unchanged for r in rounds):.1f}",
+        f"({', '.join(f'{share:.2f}' for share in shares)}); p99 {1000 * rounds[-1].ours.sent.quantile(0.99):.0f} of "
+        f"{1000 * rounds[-1].ceiling.sent.quantile(0.99):.0f} ms; changing nothing {line['faster']:.1f} x faster; statements "
+        f"{line['statements']:.1f}, changing nothing {min(r.unchanged.statements for r in rounds):.1f}\n"
+        f"      ms of CPU a webhook, replicas + userdb: {spent(lambda r: r.ours)} of {spent(lambda r: r.ceiling)}, "
+        f"changing nothing {spent(lambda r: r.unchanged)}",
         flush=True,
     )
     return line
 
 
-def measure(server: MariaDB, ours: list[int], bare: list[int], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(server: MariaDB, ours: Replicas, bare: Replicas, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     first, lines = 1, []
     for size in arguments.sizes:
         count = max(arguments.senders * 3, min(800, arguments.alerts // size))
         rounds = []
         for number in range(arguments.rounds + 1):
-            made = one_round(server, ours, bare, first, size, count, arguments.senders)
+            requests = [request(body(range(first + n * size, first + (n + 1) * size))) for n in range(count)]
             first += size * count
+            made = Round(*(run(server, replicas, requests, arguments.senders) for replicas in (bare, ours, ours)))
             if number:  # the first warms up
                 rounds.append(made)
         lines.append(told(size, rounds))

@@ -49,12 +49,18 @@ def upsert(vendor: str, table: str, columns: Mapping[str, str], values: Sequence
     return f"INSERT INTO {table} ({names}) SELECT {names} FROM {rowset(vendor, columns)} {end}"  # noqa: S608
 
 
-def _plain(value: Any) -> Any:
+_encode = json.JSONEncoder(
+    ensure_ascii=False
+).encode  # made once: json.dumps makes one at each call that is not its default
+
+
+def plain(value: Any) -> Any:
+    """Return a value as a rowset's column or a statement's parameter takes it: times and documents as texts."""
     if isinstance(value, datetime):
         # as Django writes it: SQLite compares times as texts, and a whole second has no microseconds there
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False)
+        return _encode(value)
     return value
 
 
@@ -63,7 +69,7 @@ def packs(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     parts: list[str] = []
     size = 0
     for row in rows:
-        part = json.dumps([_plain(value) for value in row], ensure_ascii=False)
+        part = _encode([plain(value) for value in row])
         if parts and size + len(part) > _PACK:
             yield f"[{','.join(parts)}]"
             parts, size = [], 0
