@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from alert_bridge import claims, conditions
+from alert_bridge import claims, conditions, resend_command
+from alert_bridge.cli import parser as bridge_parser
 from local.programs import find
 from tests.prometheus.rule_files import ROOT, RUNBOOKS, alerts, document, every_rule, scrape_jobs
 from userdb.models import AlertIdentity, AlertPolicy, Channel, Notification
@@ -63,18 +64,21 @@ def test_a_runbook_says_what_it_means_what_to_look_at_what_to_do_and_when_it_end
         assert places == sorted(places)
 
 
-@pytest.mark.django_db
-@pytest.mark.parametrize(("which", "state", "claimed"), [(0, "owed", 1), (1, "void", 0)], ids=["send", "write-off"])
-def test_the_commands_for_dead_notifications_work(which: int, state: str, claimed: int) -> None:
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("way", "state", "claimed"), [("send", "owed", 1), ("write-off", "void", 0)])
+def test_the_commands_for_dead_notifications_work(way: str, state: str, claimed: int) -> None:
     mail, other = (Channel.objects.create(name=name, kind="email") for name in ("mail", "other"))
     identity = AlertIdentity.objects.create(fingerprint="f" * 16)
     for channel in (mail, other):
         Notification.objects.create(key=channel.name, channel=channel, identity=identity, kind="firing", state="dead")
-    command = re.findall(
-        r"^python manage.py shell -c (.*)$", (RUNBOOKS / "NotificationsDead.md").read_text(), re.MULTILINE
-    )
-    (code,) = shlex.split(command[which].replace("NAME", "mail"))
-    exec(code, {})  # noqa: S102
+    page = (RUNBOOKS / "NotificationsDead.md").read_text().replace("NAME", "mail")
+    send, write_off = (shlex.split(block) for block in re.findall(r"```sh\n(.*?)\n```", page, re.DOTALL))
+    if way == "send":
+        assert send[0] == "alert-bridge"
+        resend_command.run(bridge_parser().parse_args(send[1:]))
+    else:
+        assert write_off[:4] == ["python", "manage.py", "shell", "-c"]
+        exec(write_off[4], {})  # noqa: S102
     assert set(Notification.objects.values_list("channel__name", "state")) == {("mail", state), ("other", "dead")}
     assert len(claims.take(mail.pk)) == claimed
 
