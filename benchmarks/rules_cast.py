@@ -167,6 +167,7 @@ async def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     pages = Pages(given.tenants, given.pods, given.containers)
     server = await asyncio.start_server(pages.serve, "127.0.0.1", given.port, backlog=4096)
+    print("ready", flush=True)
     async with server:
         await server.serve_forever()
 

@@ -122,7 +122,7 @@ def configure(folder: Path, rules: bool) -> Path:
 @contextmanager
 def started(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file)
     try:
         yield process
     finally:
@@ -188,9 +188,10 @@ def main() -> int:
     pages, port = free_port(), free_port()
     cast = [sys.executable, str(ROOT / "benchmarks" / "rules_cast.py"), f"--port={pages}"]
     cast += [f"--{name}={getattr(given, name)}" for name in ("tenants", "pods", "containers")]
-    with tempfile.TemporaryDirectory() as name, started(cast, Path(name) / "cast.log"):
+    with tempfile.TemporaryDirectory() as name, started(cast, Path(name) / "cast.log") as scraped:
         folder = Path(name)
-        wait_for(f"http://127.0.0.1:{pages}/bridge")
+        if scraped.stdout is None or scraped.stdout.readline() != b"ready\n":
+            raise SystemExit((folder / "cast.log").read_text())
         targets(folder, f"127.0.0.1:{pages}", given)
         command = [
             str(find("prometheus")), f"--config.file={configure(folder, rules=False)}",

@@ -76,7 +76,7 @@ class Prometheus:
 def running(folder: Path, rules: Path | None = None) -> Iterator[Prometheus]:
     """Start it without targets, on the shipped rules or on those of a folder; stop it at the end."""
     prometheus = Prometheus(folder, free_port(), rules)
-    command = [
+    command: list[str | Path] = [
         find("prometheus"), f"--config.file={prometheus.configure()}", f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{prometheus.port}",
     ]  # fmt: skip
