@@ -49,7 +49,7 @@ def _series() -> Iterator[str]:
     for policy in POLICIES:
         since = 120 if policy == "failing_share" else _MINUTES
         yield from _samples(KNOWN, f'policy="{policy}",tenant="*"', {}, 3.0, since)
-    yield from _samples(KNOWN, 'policy="repeated_failures",tenant="beta"', {}, 20.0)
+    yield from _samples(KNOWN, 'policy="repeated_failures",tenant="beta"', {}, 8.0)
     yield f"# TYPE {FAILURES} gauge"
     alpha = {1300: (6, 5.0), 900: (5, 2.0), 400: (7, 3.0)}
     yield from _samples(FAILURES, 'tenant="alpha",failure_type="timeout"', alpha)
@@ -57,7 +57,7 @@ def _series() -> Iterator[str]:
     yield from _samples(FAILURES, 'tenant="gamma",failure_type="signal"', {3: (4, 2.5)})
     yield f"# TYPE {RATIO} gauge"
     memory = 'tenant="alpha",namespace="alpha",pod="sim-0",container="solver",resource="memory"'
-    yield from _samples(RATIO, memory, {1000: (1, 0.95), 500: (3, 0.95)}, 0.2)
+    yield from _samples(RATIO, memory, {1000: (3, 0.95), 500: (1, 0.95)}, 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +235,11 @@ def test_the_threshold_takes_the_place_of_the_one_in_force_wherever_it_stands(ru
     assert text.count("vector(7.5)") == places
     # for all, those with a threshold of their own are taken out by it
     assert len(in_force.findall(text)) == 0
+
+
+def test_the_thresholds_of_other_policies_stay_in_force() -> None:
+    query = f'x >= on () {KNOWN}{{policy="a",tenant="*"}} and y >= on () {KNOWN}{{policy="b",tenant="*"}}'
+    assert f'(x >= on () vector(2.0) and y >= on () {KNOWN}{{policy="b",tenant="*"}})' in asked(query, "a", "*", 2.0)
 
 
 @pytest.fixture
