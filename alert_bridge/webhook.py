@@ -34,6 +34,15 @@ for _result in RESULTS:
     WEBHOOKS.labels(_result)
 
 
+def _is_of_another_page(record: logging.LogRecord) -> bool:
+    """Django says each answer of 4xx and 5xx once more: in a storm that is a line for each refused webhook."""
+    request = getattr(record, "request", None)
+    return not getattr(request, "path_info", "").startswith(PATH)
+
+
+logging.getLogger("django.request").addFilter(_is_of_another_page)
+
+
 @cache
 def body_limit() -> int:
     """Return the largest body in bytes: 32 MB, or half of max_allowed_packet where that is less."""

@@ -77,6 +77,8 @@ def test_what_is_beyond_the_queue_is_refused_and_the_bridge_goes_on(tmp_path: Pa
         assert tell(site, webhook(firing("ff"))).status == 200
         until(lambda: AlertIdentity.objects.filter(alertname="WebhookStorm", state="firing").exists(), what="told")
         assert process.alive()
+        assert process.text().count("webhook refused") == 1
+        assert "django.request" not in process.text()
 
 
 @real
