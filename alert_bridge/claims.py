@@ -117,9 +117,25 @@ def _take(channel: Channel, batch: int) -> tuple[list[Claim], Gathered | None]:
     gathered = None
     if digests.wanted(channel, now):
         gathered = digests.gather(_locked(channel), now, everything=False)
-        if gathered is not None and (held := _claim(rows.filter(pk=gathered.digest.pk), 1, now)):
+        held = _digest_after_another(rows, gathered, left, now)
+        if held:
             return held, gathered
     return _claim(rows, batch if left is None else min(batch, left), now), gathered
+
+
+def _digest_after_another(
+    rows: QuerySet[Notification], gathered: Gathered | None, left: int | None, now: datetime
+) -> list[Claim]:
+    """Claim the digest, if it is due; before one that failed, one message that was not tried yet.
+
+    If that one fails too it may go into the digest; if it arrives, it is the digest that was refused, and nobody is mute.
+    """
+    if gathered is None or not rows.filter(pk=gathered.digest.pk).exists():
+        return []
+    others = rows.exclude(kind=_Kind.DIGEST).filter(~due.tried())
+    failed = gathered.digest.attempts > gathered.digest.attempts_before
+    probe = _claim(others, 1, now) if failed and (left is None or left > 1) else []
+    return probe + _claim(rows.filter(pk=gathered.digest.pk), 1, now)
 
 
 def _locked(channel: Channel) -> Channel:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, F, Max, OuterRef, Q
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 from prometheus_client import Counter
 
 from alert_bridge import due
@@ -72,7 +72,9 @@ def gather(channel: Channel, now: datetime, everything: bool) -> Gathered | None
 
     `everything`: all that waits, else what is late, what follows it, and what has failed. The channel's row is locked.
     """
-    some = Q(due.free(now)) if everything else due.free(now) & (due.tried() | due.after_late())
+    late = Notification.objects.filter(due.late(), channel=channel)
+    void(_superseded(late).values_list("pk", flat=True), "superseded")
+    some = due.free(now) if everything else due.free(now) & (due.tried() | due.after_late())
     rows = Notification.objects.filter(due.late() | some, channel=channel).order_by("pk")
     found = list(rows.select_for_update(skip_locked=True)[:MEMBERS])
     due.mark_unknown([row.pk for row in found if row.state == _State.SENDING])
@@ -151,16 +153,21 @@ def void(pks: Iterable[int], reason: str) -> None:
         Notification.objects.filter(pk__in=pks).update(state=_State.VOID, reason=reason, claim="", claimed_until=None)
 
 
-def void_superseded(digest: Notification) -> int:
-    """Make those members void whose identity has opened a later episode since; return how many are left."""
+def _superseded(rows: QuerySet[Notification]) -> QuerySet[Notification]:
+    """Return those whose identity has opened a later episode since they were owed."""
     opened = AlertTransition.objects.filter(
         identity=OuterRef("identity"),
         kind=AlertTransition.Kind.FIRING,
         alert__number__gt=OuterRef("alert__number"),
         at__gte=OuterRef("first_due_at"),
-    ).exclude(source=AlertTransition.Source.RECONCILIATION)  # as in `claims.py`
+    )
+    return rows.filter(Exists(opened))
+
+
+def void_superseded(digest: Notification) -> int:
+    """Make those members void whose episode is no longer the last; return how many are left."""
     members = digest.members.filter(state=_State.IN_DIGEST)
-    void(members.filter(Exists(opened)).values_list("pk", flat=True), "superseded")
+    void(_superseded(members).values_list("pk", flat=True), "superseded")
     return members.count()
 
 

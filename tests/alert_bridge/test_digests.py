@@ -73,7 +73,7 @@ def a_minute_later() -> None:
     Notification.objects.filter(kind="digest").update(created_at=clock.now() - timedelta(seconds=63))
 
 
-def flood(post: Post, count: int, first: int = 0, **labels: str) -> None:
+def flood(post: Post, count: int, first: int = 0, **labels: Any) -> None:
     post(*(firing(f"{i:03}", **labels) for i in range(first, first + count)))
 
 
