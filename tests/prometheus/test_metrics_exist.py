@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.alertmanager.test_real_alertmanager import Alertmanager, alertmanager, mailbox  # noqa: F401
+from tests.alertmanager import test_real_alertmanager as alertmanagers
+from tests.alertmanager.routes import configuration
 from tests.docs import pages
 from tests.mariadb import free_port
 from tests.prometheus.promql import selectors
