@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.userdb.conftest import rows
 from userdb import models
@@ -244,3 +246,71 @@ def test_the_tests_of_mariadb_reach_it(vendor: str, admin_client: Client) -> Non
     with CaptureQueriesContext(connections[alias]) as statements:
         admin_client.get(listing(MonitorEvent))
     assert any("userdb_monitorevent" in s["sql"] for s in statements)
+
+
+def found(client: Client, table: Any, query: str) -> int:
+    return len(client.get(listing(table, query)).context["cl"].result_list)
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("q=TargetDown", 2), ("q=team-a", 1), ("q=TargetDown+team-a", 1), ("q=team-a+TargetDown", 1), ("q=team-b+Other", 0),
+        ("q=0000000000000001", 1), ('q="TargetDown"', 2), ("q=a+b+c", 0), ("q=team", 0), ("q=team-a&state__exact=firing", 1),
+        ("identity__severity=error", 1), ("identity__severity=error&q=team-a", 1), ("identity__severity=error&q=team-b", 0),
+        ("identity__severity=error&state__exact=firing", 1), ("identity__severity=info", 0),
+    ],
+)  # fmt: skip
+def test_alerts_are_found_by_what_is_known_of_their_identity(
+    vendor: str, admin_client: Client, query: str, count: int
+) -> None:
+    rows(2)
+    models.AlertIdentity.objects.update(state="firing")
+    models.AlertIdentity.objects.filter(pk=f"{0:016x}").update(tenant="team-a", severity="error")
+    models.AlertIdentity.objects.filter(pk=f"{1:016x}").update(tenant="team-b")
+    assert found(admin_client, models.Alert, f"?{query}") == count
+
+
+@pytest.mark.parametrize("table", [models.AlertTransition, models.Notification], ids=name_of)
+def test_changes_and_messages_are_found_by_the_same(vendor: str, admin_client: Client, table: Any) -> None:
+    rows(2)
+    models.AlertIdentity.objects.filter(pk=f"{0:016x}").update(tenant="team-a")
+    assert [found(admin_client, table, f"?q={word}") for word in ("team-a", "TargetDown", "nobody")] == [1, 2, 0]
+
+
+def test_what_fires_is_found_however_many_changed_later(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("userdb.admin.identities.LOOKED_AT", 2)
+    made = rows(4)
+    models.AlertIdentity.objects.update(state="firing", severity="error")
+    models.Alert.objects.exclude(pk=made[models.Alert][0].pk).update(state="resolved")
+    assert found(admin_client, models.Alert, "?q=TargetDown") == 2
+    assert found(admin_client, models.Alert, "?q=TargetDown&state__exact=firing") == 1
+    assert found(admin_client, models.Alert, "?identity__severity=error&state__exact=firing") == 1
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "hits"),
+    [(0, {"hour", "day", "week", "0"}), (0.5, {"day", "week"}), (3, {"week", "3"}), (9, {"9"})],
+)
+def test_rows_are_found_by_their_time(vendor: str, admin_client: Client, days_ago: float, hits: set[str]) -> None:
+    moment = timezone.now() - timedelta(days=days_ago)
+    MonitorEvent.objects.create(event_type="custom", message="x", received_at=moment)
+    today = timezone.localdate()
+    asked = {"hour": "hour", "day": "day", "week": "week"} | {
+        str(n): (today - timedelta(days=n)).isoformat() for n in (0, 3, 9)
+    }
+    got = {name for name, value in asked.items() if found(admin_client, MonitorEvent, f"?received_at={value}")}
+    assert got - {"0"} == hits - {"0"}
+
+
+@pytest.mark.parametrize("value", ["soon", "2026-99-99", "9999-12-31", "0001-01-01", "hour%00"])
+def test_odd_times_find_nothing_and_are_no_error(vendor: str, admin_client: Client, value: str) -> None:
+    rows()
+    assert admin_client.get(listing(MonitorEvent, f"?received_at={value}")).status_code in (200, 302)
+
+
+def test_no_address_sorts_a_big_table(admin_client: Client) -> None:
+    rows(3)
+    with CaptureQueriesContext(connection) as statements:
+        admin_client.get(listing(models.Alert, "?o=1.2.5"))
+    assert not any("alertname" in s["sql"].partition("ORDER BY")[2] for s in statements)
