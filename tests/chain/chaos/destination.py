@@ -7,6 +7,7 @@ so that what arrived is known whatever becomes of the answer or of this process.
 import asyncio
 import os
 import sys
+import threading
 import time
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,8 +64,7 @@ class _Mailbox:
 def serve_smtp(port: int, journal: Journal, delay: float) -> None:
     controller = Controller(_Mailbox(journal, delay), hostname="127.0.0.1", port=port)
     controller.start()
-    while True:
-        time.sleep(3600)
+    threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -63,9 +63,9 @@ def _quiet(userdb: Userdb, ends_at: float) -> list[str]:
     began, calm = time.monotonic(), 0
     while time.monotonic() - began < QUIET:
         calm = calm + 1 if not userdb.open() and not userdb.waiting() else 0
-        if calm > 12:
+        if calm > 15:
             return []
-        time.sleep(0.5)
+        time.sleep(0.4)
     return [f"after {QUIET:g} s: {userdb.open()} episodes open, {userdb.waiting()} messages waiting"]
 
 
