@@ -6,7 +6,7 @@ from django.db import migrations
 def add(apps, schema_editor):
     policies = apps.get_model("userdb", "AlertPolicy").objects.using(schema_editor.connection.alias)
     for policy, threshold, note in (
-        ("failing_share", 0.5, "Share of a tenant's runs that failed, of at least 5 in 15 minutes."),
+        ("failing_share", 0.5, "Share of a tenant's runs that failed, of at least 10 in 15 minutes."),
         ("no_success", 259200, "Seconds since a tenant's last successful run: three days, so that a weekend is none."),
         ("run_stuck", 14400, "Seconds that a run of a task has been under way."),
         ("late_events", 10, "Events of a tenant in an hour that came more than 5 minutes late."),
