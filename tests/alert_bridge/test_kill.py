@@ -175,3 +175,68 @@ def test_killed_again_and_again_at_any_moment_nothing_is_lost_and_each_double_na
     order = [key.split(".") for key in dict.fromkeys(server.keys())]
     for alert in alerts:
         assert [parts[-2] for parts in order if parts[0] == alert] == ["firing", "resolved"]
+
+
+def flood(post: Post, **labels: Any) -> None:
+    """Owe a channel that takes three messages a minute more than that."""
+    Channel.objects.update(per_minute=3)
+    post(*(firing(f"{number:02}", **labels) for number in range(5)))
+
+
+def digest() -> Notification:
+    return Notification.objects.get(kind="digest")
+
+
+def test_killed_with_a_digest_that_it_has_made_and_not_sent_the_next_relay_sends_it(
+    post: Post, server: Receiver, tmp_path: Path
+) -> None:
+    running: list[Process] = []
+    server.answer = killing(running)  # while the first critical alert is told: the digest of the others is claimed
+    with relay(tmp_path, quick_environment()) as (process, _):
+        running.append(process)
+        flood(post, severity="critical")
+        process.wait()
+    assert (digest().state, digest().attempts) == ("sending", 0)
+    assert Notification.objects.filter(state="in_digest").count() == 3
+    Channel.objects.update(per_minute=10)  # the minute of the tries before is not over
+    finish(server, tmp_path)
+    assert Counter(server.keys())[digest().key] == 1
+    assert tries(digest().key) == [(1, "delivered", False)]
+
+
+def test_killed_between_a_digests_send_and_its_record_the_double_is_named_and_its_members_are_told(
+    post: Post, server: Receiver, tmp_path: Path
+) -> None:
+    running: list[Process] = []
+    server.answer = killing(running)
+    with relay(tmp_path, quick_environment()) as (process, _):
+        running.append(process)
+        flood(post)
+        process.wait()
+    finish(server, tmp_path)
+    assert server.keys() == [digest().key, digest().key]
+    assert tries(digest().key) == [(1, "unknown", False), (2, "delivered", False)]
+    assert Notification.objects.filter(kind="firing", state="delivered", digest=digest()).count() == 5
+
+
+def test_paused_past_its_lease_with_a_digest_another_sends_it_and_the_late_result_is_named(
+    post: Post, server: Receiver, tmp_path: Path
+) -> None:
+    paused: list[Process] = []
+
+    def pausing(request: Any) -> None:
+        server.answer = status(200)
+        paused[0].signal(signal.SIGSTOP)
+        status(200)(request)
+
+    server.answer = pausing
+    with relay(tmp_path, quick_environment()) as (first, _):
+        paused.append(first)
+        flood(post)
+        until(lambda: server.got)
+        with relay(tmp_path, quick_environment()):
+            until(all_delivered, 20, "taken over")
+            first.signal(signal.SIGCONT)
+            until(lambda: DeliveryAttempt.objects.filter(number=1, after_lease=True).exists())
+    assert [(number, after) for number, _, after in tries(digest().key)] == [(1, True), (2, False)]
+    assert set(server.keys()) == {digest().key}
