@@ -1,4 +1,4 @@
-"""Silences from an alert's page: made, listed and ended in a real Alertmanager, in the admin's name; clear when none answers."""
+"""Silences from an alert's page: made, listed and ended in a real Alertmanager, in the admin's name."""
 
 import json
 from collections.abc import Iterator

@@ -14,6 +14,8 @@ from django.utils.dateparse import parse_date
 
 _LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 _DAYS = 7
+_YEARS = (1970, 9000)
+"""No row is older or younger, and at the ends of the calendar a zone leads beyond it."""
 _SLACK = 1000
 """Rows of transactions that ran at the same time: their numbers may be in another order than their times."""
 
@@ -53,9 +55,11 @@ def _bounds(value: str) -> tuple[datetime | None, datetime | None]:
         return timezone.now() - _LENGTHS[value], None
     try:
         day = parse_date(value)
-        begin = timezone.make_aware(datetime.combine(day, time.min)) if day else None
-        return begin, begin + timedelta(days=1) if begin else None
-    except (ValueError, OverflowError):
+        if day is None or not _YEARS[0] <= day.year <= _YEARS[1]:
+            return None, None
+        begin = timezone.make_aware(datetime.combine(day, time.min))
+        return begin, begin + timedelta(days=1)
+    except ValueError:
         return None, None
 
 
