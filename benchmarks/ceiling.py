@@ -28,11 +28,11 @@ settings.configure(
 sys.modules["ceiling"] = sys.modules[__name__]
 django.setup()
 
-import waitress
-from django.core.wsgi import get_wsgi_application
-from django.db import connection, models
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.urls import path
+import waitress  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+from django.db import connection, models  # noqa: E402
+from django.http import HttpRequest, HttpResponse, JsonResponse  # noqa: E402
+from django.urls import path  # noqa: E402
 
 
 class CeilingAlert(models.Model):

@@ -62,7 +62,9 @@ def answered(connection: socket.socket) -> tuple[int, bytes]:
             raise ConnectionError("the server hung up")
         got += part
     head, _, content = got.partition(b"\r\n\r\n")
-    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+    )
     while len(content) < length:
         content += connection.recv(65536)
     return int(head.split()[1]), content
@@ -102,7 +104,7 @@ def _exchange(connection: socket.socket, requests: list[bytes]) -> tuple[float, 
 
 
 def send(ports: list[int], requests: list[bytes], senders: int) -> Sent:
-    """Send all requests from `senders` processes to the replicas in turn; raise what any of them met, any answer but 200 too."""
+    """Send all requests from `senders` processes to the replicas in turn; raise what any met, answers but 200 too."""
     context = multiprocessing.get_context("fork")
     begin, results = context.Barrier(senders), context.Queue()
     processes = [
