@@ -221,6 +221,8 @@ class DeliveryAttempt(models.Model):
             models.Index(fields=["started_at"], name="attempt_started"),
             # admin: the tries that failed
             models.Index(fields=["outcome", "-id"], name="attempt_by_outcome"),
+            # admin: those that may have told something twice
+            models.Index(fields=["after_lease", "-id"], name="attempt_after_lease"),
         ]
 
     def __str__(self) -> str:
