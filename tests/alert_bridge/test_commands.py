@@ -88,7 +88,22 @@ def test_a_userdb_that_is_not_migrated_says_what_to_run(tmp_path: Path) -> None:
     assert "python manage.py migrate" in lines[0]
 
 
-@pytest.mark.parametrize(("command", "flag"), [("web", "web"), ("web", "metrics"), ("relay", "web")])
+@pytest.mark.parametrize("command", ["relay", "reconcile"])
+def test_an_address_that_is_no_alertmanagers_is_refused_without_repeating_its_password(command: str) -> None:
+    code, lines = refused(command, ALERTMANAGER_URL="alertmanager:s3cret@host:9093")
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].startswith(f"alert-bridge {command}: ALERTMANAGER_URL: write http://host:9093")
+    assert "s3cret" not in lines[0]
+
+
+def test_a_round_without_a_pause_is_refused() -> None:
+    line = "alert-bridge reconcile: RECONCILE_INTERVAL: 0 is not between 1 and 3600"
+    assert refused("reconcile", RECONCILE_INTERVAL="0") == (1, [line])
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"), [("web", "web"), ("web", "metrics"), ("relay", "web"), ("reconcile", "web")]
+)
 def test_a_busy_port_is_named(command: str, flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
