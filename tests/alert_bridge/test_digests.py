@@ -1,25 +1,22 @@
-"""Digests: over a channel's limit one message instead of a flood; who is in it, what it says, what becomes of its members."""
+"""Digests: over a channel's limit one message instead of a flood; who is in it, and what counts in the limit."""
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db import connections
-from django.test.utils import CaptureQueriesContext
 from prometheus_client import REGISTRY
 
-from alert_bridge import claims, digest_message
-from alert_bridge.channels.base import DeliveryError, PermanentError, Receipt, TemporaryError
-from alert_bridge.relay import Relay, send
+from alert_bridge import claims
+from alert_bridge.channels.base import PermanentError, Receipt, TemporaryError
+from alert_bridge.relay import Relay
 from tests.alert_bridge.conftest import Post
+from tests.alert_bridge.floods import a_minute_later, begun, digest, flood, kinds, limited, states, told
 from tests.alert_bridge.receivers import Receiver, receiver, status
 from tests.alert_bridge.words import firing, resolved
 from userdb import clock
-from userdb.models import Alert, AlertIdentity, Channel, DeliveryAttempt, Notification
-from userdb.router import alias
+from userdb.models import AlertIdentity, Channel, DeliveryAttempt, Notification
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("vendor")]
 
@@ -35,46 +32,7 @@ def server() -> Iterator[Receiver]:
 
 @pytest.fixture
 def hook(vendor: str, server: Receiver) -> Channel:
-    """A channel that takes 5 messages a minute."""
-    channel = Channel(name="hook", kind="webhook", per_minute=5)
-    channel.secrets = {"url": server.url, "secret": "s3cret"}
-    channel.save()
-    return channel
-
-
-def told(server: Receiver) -> list[dict[str, Any]]:
-    return [json.loads(got.body) for got in server.got]
-
-
-def kinds(server: Receiver) -> list[str]:
-    return [document["kind"] for document in told(server)]
-
-
-def states(**which: Any) -> list[tuple[str, str, str]]:
-    rows = Notification.objects.filter(**which).order_by("id")
-    return list(rows.values_list("kind", "state", "reason"))
-
-
-def digest() -> Notification:
-    return Notification.objects.get(kind="digest")
-
-
-def begun(channel: Channel) -> claims.Start:
-    """Take what is due and begin it; of several, the last: the digest."""
-    start = claims.start(claims.take(channel.pk)[-1], "tests")
-    assert start is not None
-    return start
-
-
-def a_minute_later() -> None:
-    """Let everything have been tried, and every digest have been made, a minute earlier."""
-    for attempt in DeliveryAttempt.objects.all():
-        DeliveryAttempt.objects.filter(pk=attempt.pk).update(started_at=attempt.started_at - timedelta(seconds=63))
-    Notification.objects.filter(kind="digest").update(created_at=clock.now() - timedelta(seconds=63))
-
-
-def flood(post: Post, count: int, first: int = 0, **labels: Any) -> None:
-    post(*(firing(f"{i:03}", **labels) for i in range(first, first + count)))
+    return limited(server)
 
 
 def test_up_to_the_limit_each_is_told_alone(post: Post, hook: Channel, server: Receiver) -> None:
@@ -284,93 +242,6 @@ def test_it_says_how_things_stand_when_it_is_sent(post: Post, hook: Channel) -> 
     assert start.contents.firing == 5
 
 
-def test_a_failed_digest_is_owed_again_with_its_members_in_it(post: Post, hook: Channel) -> None:
-    flood(post, 6)
-    recorded = claims.failed(begun(hook), BUSY, 5, 0.0)
-    assert recorded.state == "owed"
-    assert digest().due_at - recorded.at == timedelta(seconds=2)
-    assert states(kind="firing") == [("firing", "in_digest", "over_limit")] * 6
-
-
-def test_a_digest_that_has_failed_lets_the_end_of_a_member_pass(post: Post, hook: Channel) -> None:
-    flood(post, 6)
-    claims.failed(begun(hook), BUSY, 5, 0.0)
-    post(resolved("000"))
-    start = begun(hook)
-    assert (start.notification.kind, start.firing_was_told) == ("resolved", False)
-
-
-def test_a_digest_that_is_refused_for_good_is_dead_and_its_members_with_it(post: Post, hook: Channel) -> None:
-    flood(post, 6)
-    claims.failed(begun(hook), PermanentError("rejected", "too long", "400"), 5, 0.0)
-    assert states() == [("firing", "dead", "rejected")] * 6 + [("digest", "dead", "rejected")]
-
-
-def test_a_digest_is_tried_for_longer_than_a_message_alone(post: Post, hook: Channel) -> None:
-    flood(post, 6)
-    Notification.objects.update(attempts=1400)
-    assert claims.failed(begun(hook), BUSY, 5, 0.0).state == "owed"
-    Notification.objects.filter(kind="digest").update(attempts=1439, due_at=clock.now())
-    a_minute_later()
-    assert claims.failed(begun(hook), BUSY, 5, 0.0).state == "dead"
-
-
-def test_a_channel_that_is_switched_off_voids_a_digest_and_its_members(post: Post, hook: Channel) -> None:
-    flood(post, 6)
-    claims.give_back(claims.take(hook.pk))
-    Channel.objects.update(enabled=False)
-    claims.void_of_disabled()
-    assert {(state, reason) for _, state, reason in states()} == {("void", "channel_disabled")}
-
-
-def test_a_claimed_digest_is_not_started_once_its_channel_is_off(post: Post, hook: Channel) -> None:
-    flood(post, 6)
-    [claim] = claims.take(hook.pk)
-    Channel.objects.update(enabled=False)
-    assert claims.start(claim, "tests") is None
-    assert {(state, reason) for _, state, reason in states()} == {("void", "channel_disabled")}
-
-
-def test_a_digest_that_nobody_has_tried_takes_in_what_comes_next_under_the_same_key(post: Post, hook: Channel) -> None:
-    flood(post, 6)
-    claims.give_back(claims.take(hook.pk))
-    key = digest().key
-    flood(post, 6, first=100)
-    claims.take(hook.pk)
-    assert (digest().key, digest().members.count()) == (key, 12)
-
-
-def test_a_digest_that_was_tried_has_another_key_when_it_takes_in_more(post: Post, hook: Channel) -> None:
-    flood(post, 6)
-    claims.failed(begun(hook), BUSY, 5, 0.0)
-    key = digest().key
-    flood(post, 6, first=100)
-    Notification.objects.filter(kind="digest").update(due_at=clock.now())
-    assert begun(hook).notification.members.count() == 12
-    assert digest().key == f"{key.rpartition('.')[0]}.2"
-
-
-def test_a_digest_whose_relay_died_is_taken_by_the_next_and_its_try_is_unknown(post: Post, hook: Channel) -> None:
-    flood(post, 6)
-    lost = begun(hook)
-    Notification.objects.filter(kind="digest").update(claimed_until=clock.now() - timedelta(seconds=1))
-    again = begun(hook)
-    assert again.notification.key == lost.notification.key
-    assert claims.delivered(lost, THANKS, 5).state is None
-    assert states(kind="firing") == [("firing", "in_digest", "over_limit")] * 6
-    assert claims.delivered(again, THANKS, 5).state == "delivered"
-    tries = DeliveryAttempt.objects.order_by("id").values_list("outcome", "after_lease")
-    assert list(tries) == [("delivered", True), ("delivered", False)]
-
-
-def test_a_result_that_is_recorded_again_changes_nothing(post: Post, hook: Channel) -> None:
-    flood(post, 6)
-    start = begun(hook)
-    claims.delivered(start, THANKS, 5)
-    assert claims.delivered(start, THANKS, 5).state == "delivered"
-    assert states(kind="firing") == [("firing", "delivered", "over_limit")] * 6
-
-
 def test_what_is_left_alone_is_told_alone(post: Post, hook: Channel) -> None:
     Channel.objects.update(per_minute=1, resolved_without_firing=False)
     flood(post, 1)
@@ -437,64 +308,3 @@ def test_relays_at_the_same_time_make_one_digest_and_keep_the_limit(post: Post, 
     assert sent == DeliveryAttempt.objects.count() <= 5
     assert Notification.objects.filter(kind="digest").count() == 1
     assert {state for _, state, _ in states(state="sending")} == set()
-
-
-def test_a_person_reads_counts_groups_and_links_of_the_worst(post: Post, hook: Channel, server: Receiver) -> None:
-    flood(post, 12)
-    post(resolved("000"))
-    flood(post, 3, first=100, alertname="PodNotReady", severity="warning")
-    [claim] = claims.take(hook.pk)
-    start = claims.start(claim, "tests")
-    assert start is not None
-    assert start.contents is not None
-    message = digest_message.write(start.notification, start.contents)
-    lines = message.text.splitlines()
-    assert lines[0] == "DIGEST: 15 alerts, 14 of them firing"
-    assert "Firing now:  14" in lines
-    assert "Over:        1" in lines
-    assert "Stands for:  15 firing, 1 resolved" in lines
-    assert "  error SimulationFailing (alpha) = 11 firing, 1 over" in lines
-    assert "  warning PodNotReady (alpha) = 3 firing, 0 over" in lines
-    first = Notification.objects.get(identity="001").alert_id
-    assert (
-        "error SimulationFailing (alpha), firing since 2026-11-24T10:00:00.000Z: it fails: "
-        f"http://127.0.0.1:8000/admin/userdb/alert/{first}/change/"
-    ) in lines
-    assert len([line for line in lines if "/admin/userdb/alert/" in line]) == 10
-    assert f"This digest and all that it stands for: {message.url}" in lines
-    assert message.url.endswith(f"/admin/userdb/notification/{start.notification.pk}/change/")
-
-
-def test_a_chinese_channel_reads_it_in_chinese(post: Post, hook: Channel, server: Receiver) -> None:
-    Channel.objects.update(language="zh")
-    flood(post, 6)
-    Relay().deliver_due(hook)
-    assert told(server)[0]["title"].startswith("【告警汇总】6 个告警,其中 6 个仍在触发:error SimulationFailing(alpha)")
-
-
-@pytest.mark.parametrize("annotations", [["written", "by", "hand"], "by hand", {"summary": 7}])
-def test_annotations_written_by_hand_cost_the_summary_alone(post: Post, hook: Channel, annotations: Any) -> None:
-    flood(post, 6)
-    Alert.objects.update(annotations=annotations)
-    assert Relay().deliver_due(hook) == 1
-    assert digest().state == "delivered"
-
-
-def test_what_a_digest_costs_does_not_grow_with_its_members(post: Post, hook: Channel) -> None:
-    def statements(count: int, first: int) -> int:
-        flood(post, count, first)
-        with CaptureQueriesContext(connections[alias()]) as captured:
-            claims.delivered(begun(hook), THANKS, 5)
-        return len(captured)
-
-    few = statements(6, 0)
-    a_minute_later()
-    assert statements(500, 100) == few
-    assert Notification.objects.latest("id").members.filter(state="delivered").count() == 500
-
-
-def test_send_raises_nothing_but_delivery_errors_for_a_digest(post: Post, hook: Channel, server: Receiver) -> None:
-    server.answer = status(500)
-    flood(post, 6)
-    with pytest.raises(DeliveryError):
-        send(begun(hook))
