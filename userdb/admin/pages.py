@@ -57,6 +57,7 @@ def block(text: str) -> SafeString:
 
 class _Page(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # a count of the whole table for each word of each filter
     paginator = BoundedPaginator
     list_per_page = 50
     empty_text = "Nothing here yet."
