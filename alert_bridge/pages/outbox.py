@@ -3,7 +3,7 @@
 Sending again is a POST in two steps: the first says how many, the second does it; `resend.py` leaves the audit entries.
 """
 
-from collections import Counter
+from collections import Counter as Tally
 from typing import Any
 
 from django.contrib import admin, messages
@@ -93,7 +93,7 @@ class NotificationPage(NotificationAdmin):
         return redirect("admin:userdb_notification_outbox")
 
     def _confirm(self, request: HttpRequest, rows: QuerySet[Notification], form: dict[str, list[Any]]) -> HttpResponse:
-        counts = Counter(dict(_by_channel(rows.filter(channel__enabled=True))))
+        counts = Tally(dict(_by_channel(rows.filter(channel__enabled=True))))
         context = {
             **self.admin_site.each_context(request),
             "title": "Send dead letters again",
@@ -108,4 +108,4 @@ class NotificationPage(NotificationAdmin):
 
 def _by_channel(rows: QuerySet[Notification]) -> list[tuple[str, int]]:
     names = rows.order_by().values_list("channel__name", flat=True)
-    return list(Counter(names).items())
+    return list(Tally(names).items())
