@@ -22,6 +22,7 @@ _COMPARISONS = {">=": (">", "<"), "<=": ("<", ">"), ">": (">=", "<="), "<": ("<=
 _SETS = {"and": ("or", "unless"), "or": ("and", "unless"), "unless": ("and", "or")}
 _MATCHERS = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
 _AGGREGATIONS = {"min": "max", "max": "min"}
+_HALVES = {"1m": "30s", "1h": "30m", "1d": "12h"}
 _NUMBER = re.compile(r"(\d+)(?:\.(\d+))?([a-z]*)")
 
 
@@ -44,9 +45,9 @@ def _replaced(expression: str, at: int, old: str, new: str) -> str:
 
 
 def _numbers(text: str) -> list[str]:
-    """Return the number or duration one less and one more in its last digit; an hour becomes half an hour, not none."""
-    if text == "1h":
-        return ["30m", "2h"]
+    """Return the number or duration one less and one more in its last digit; one hour becomes half of one, not none."""
+    if text in _HALVES:
+        return [_HALVES[text], f"2{text[1:]}"]
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError(f"no number that can be changed: {text}")

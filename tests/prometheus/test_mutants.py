@@ -42,7 +42,7 @@ def _verdicts(files: list[Path]) -> dict[Path, str]:
     env = os.environ | {"GOMAXPROCS": "1", "GOGC": "400"}
     command: list[str | Path] = [find("promtool"), "test", "rules", *files]
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300, env=env
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=1500, env=env
     )
     parts = re.split(r"^Unit Testing:  (.*)$", done.stdout, flags=re.MULTILINE)[1:]
     return {Path(path): said for path, said in zip(parts[::2], parts[1::2], strict=True)}
@@ -74,7 +74,7 @@ def _unchanged(changed: list[Mutant], cases: list[Case], folder: Path) -> list[s
     return [f"{rule}: fails unchanged\n{said[path]}" for path, rule in written.items() if "SUCCESS" not in said[path]]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.name)
 def test_every_changed_rule_is_noticed(file: Path, folder: Path) -> None:
     changed = [mutant for mutant in mutants(file) if _is_noticeable(mutant)]
