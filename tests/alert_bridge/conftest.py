@@ -1,11 +1,13 @@
 """The bridge's cast: channels, and a sender of webhooks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from alert_bridge.reconcile import Reconcile
+from tests.alert_bridge.alertmanagers import Lister, lister
 from tests.alert_bridge.words import webhook
 from userdb.models import Channel
 
@@ -49,3 +51,26 @@ def hook(vendor: str) -> Channel:
     channel.secrets = {"url": "http://127.0.0.1:1/", "secret": "s3cret"}
     channel.save()
     return channel
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lister]:
+    """The one configured Alertmanager; it lists what a test tells it to."""
+    with lister() as made:
+        monkeypatch.setenv("ALERTMANAGER_URL", made.url)
+        yield made
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch, server: Lister) -> Callable[[int], Reconcile]:
+    """`rounds(2)` does two rounds of one reconciler and returns it; two are enough for it to believe what it sees."""
+    monkeypatch.setenv("RECONCILE_GRACE", "0")
+    monkeypatch.setenv("RECONCILE_UNSENT_AFTER", "0")
+    worker = Reconcile()
+
+    def do(number: int) -> Reconcile:
+        for _ in range(number):
+            worker.step()
+        return worker
+
+    return do
