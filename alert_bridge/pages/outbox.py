@@ -79,7 +79,11 @@ class NotificationPage(NotificationAdmin):
             return redirect("admin:userdb_notification_outbox")
         name = channel.name if channel else ""
         rows = resend.chosen(pks) if pks else resend.dead(name, reason)
-        form: dict[str, list[Any]] = {"pk": pks, "channel": [number] if number else [], "reason": [reason] if reason else []}
+        form: dict[str, list[Any]] = {
+            "pk": pks,
+            "channel": [number] if number else [],
+            "reason": [reason] if reason else [],
+        }
         if "confirmed" not in request.POST:
             return self._confirm(request, rows, form)
         try:
