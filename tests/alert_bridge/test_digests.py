@@ -290,7 +290,7 @@ def test_the_relay_rests_as_long_as_it_was_asked_to(post: Post, hook: Channel, s
 @pytest.mark.parametrize("attempt", range(3))
 @pytest.mark.django_db(transaction=True, databases="__all__")
 def test_relays_at_the_same_time_make_one_digest_and_keep_the_limit(post: Post, hook: Channel, attempt: int) -> None:
-    flood(post, 4, severity="critical")
+    flood(post, 12, severity="critical")
     flood(post, 30, first=100)
 
     def work(name: int) -> int:
