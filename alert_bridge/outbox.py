@@ -166,7 +166,13 @@ class Ledger:
                 self._owe(number, channel, "repeat")
 
     def _repeat_is_due(self, channel: Destination, held: Holding) -> bool:
-        if channel.repeat_after is None or held.acknowledged or held.waiting or held.unconfirmed or held.last_told is None:
+        if (
+            channel.repeat_after is None
+            or held.acknowledged
+            or held.waiting
+            or held.unconfirmed
+            or held.last_told is None
+        ):
             return False
         return self.now - held.last_told >= channel.repeat_after - _EARLY
 

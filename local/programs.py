@@ -103,7 +103,9 @@ def _run(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-500:]
-        raise SettingsError(f"{command[0]} failed ({said}): install the packages prometheus, {_OF_ALERTMANAGER} and nginx")
+        raise SettingsError(
+            f"{command[0]} failed ({said}): install the packages prometheus, {_OF_ALERTMANAGER} and nginx"
+        )
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ def trouble() -> str | None:
     """Readiness: None, or that the site's own port is not open yet (or any more): health is told before it is."""
     return None if _listening.is_set() else "the site does not listen yet"
 
+
 WAITED, WAITING = "mission.waited", "mission.waiting"
 """Keys of a request's environ: the seconds that it waited for a thread, and how many wait behind it."""
 

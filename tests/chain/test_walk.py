@@ -54,7 +54,9 @@ class Walk:
             re.findall(r"^export (\w+)='?(.*?)'?$", (self.run.var / "environment").read_text(), re.MULTILINE)
         )
         command = [BIN / "route-management", "token", "create", TENANT]
-        made = subprocess.run(command, env=variables | {"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+        made = subprocess.run(
+            command, env=variables | {"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True
+        )
         self.shell = {
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "TENANT_ID": TENANT,
