@@ -142,7 +142,8 @@ def test_the_second_port_of_web_answers_health_readiness_and_metrics(vendor: str
     with web(tmp_path) as (_, site, metrics):
         assert ask(f"{metrics}/healthz").text == "ok\n"
         ready = until(lambda: (answer := ask(f"{metrics}/readyz")).status == 200 and answer)
-        assert ready.text == "userdb: ok\nwebhook token: ok\nchannel secrets: ok\ntick: ok\n"
+        checks = ("userdb", "site", "webhook token", "channel secrets", "tick", "self-watch")
+        assert ready.text == "".join(f"{check}: ok\n" for check in checks)
         for path in ("/", "/healthz", "/readyz", "/metrics"):
             answer = ask(f"{metrics}{path}", method="HEAD")
             assert (answer.status, answer.body) == (200, b"")

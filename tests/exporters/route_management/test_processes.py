@@ -58,7 +58,7 @@ def test_a_report_is_a_row_once_it_is_answered(web: Web, token: str, folder: Pat
 
 def test_the_second_port_says_what_goes_on(web: Web, token: str) -> None:
     web.report(token, event())
-    assert web.port_of_metrics("/readyz")[::2] == (200, "userdb: ok\n")
+    assert web.port_of_metrics("/readyz")[::2] == (200, "userdb: ok\nsite: ok\n")
     assert web.port_of_metrics("/healthz")[0] == 200
     assert float(web.metric('mission_reports_received_total{result="accepted",tenant="alpha"}')) >= 1
     assert web.metric("mission_userdb_up") == "1.0"
