@@ -102,9 +102,9 @@ class Walk:
             time.sleep(0.3)
 
 
-@pytest.fixture(scope="module")
-def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    with run_in(tmp_path_factory.mktemp("walk")) as run:
+@pytest.fixture
+def walk(tmp_path: Path) -> Iterator[Walk]:
+    with run_in(tmp_path) as run:
         run.start(TENANT="none")
         until(lambda: "The chain runs" in run.said(), 120)
         made = Walk(run)
@@ -113,7 +113,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         yield made
 
 
-def test_a_threshold_of_one_tenant_is_followed_within_a_minute(walk: Walk) -> None:
+def a_threshold_of_one_tenant_is_followed_within_a_minute(walk: Walk) -> None:
     walk.fail(2, "false")
     time.sleep(10)  # two evaluations: with the threshold of all, two failures are not told
     assert walk.firing() == set()
@@ -133,13 +133,13 @@ def alert_page(walk: Walk) -> str:
     return found[0]
 
 
-def test_the_alerts_page_tells_the_whole_story(walk: Walk) -> None:
+def the_alerts_page_tells_the_whole_story(walk: Walk) -> None:
     page = walk.pages.get(walk.bridge + alert_page(walk), timeout=20).text
     for part in ("solve", "nonzero_exit", "inbox-webhook", "inbox-email", "200"):
         assert part in page
 
 
-def test_a_silence_of_the_page_is_alertmanagers_own(walk: Walk) -> None:
+def a_silence_of_the_page_is_alertmanagers_own(walk: Walk) -> None:
     path = alert_page(walk).replace("change/", "silences/")
     matchers = f'tenant="{TENANT}"\nfailure_type="nonzero_exit"'
     answer = walk.post(path, matchers=matchers, duration="30m", comment="a walk")
@@ -150,7 +150,7 @@ def test_a_silence_of_the_page_is_alertmanagers_own(walk: Walk) -> None:
     until(lambda: "1 of them silenced or inhibited" in walk.pages.get(f"{walk.bridge}/admin/", timeout=20).text, 90)
 
 
-def test_nothing_is_lost_and_nothing_is_told_as_resolved_while_the_bridge_is_away(walk: Walk) -> None:
+def nothing_is_lost_and_nothing_is_told_as_resolved_while_the_bridge_is_away(walk: Walk) -> None:
     before = walk.told()
     for silence in requests.get(f"{walk.alertmanager}/api/v2/silences", timeout=10).json():
         requests.delete(f"{walk.alertmanager}/api/v2/silence/{silence['id']}", timeout=10)
@@ -162,3 +162,11 @@ def test_nothing_is_lost_and_nothing_is_told_as_resolved_while_the_bridge_is_awa
     assert not [kind for kind, _ in walk.told() if kind == "resolved"]
     assert walk.firing() == {"nonzero_exit", "signal"}
     assert walk.told().count(("firing", "nonzero_exit")) == 1
+
+
+def test_an_operators_monday(walk: Walk) -> None:
+    # one after the other: each step stands on the one before
+    a_threshold_of_one_tenant_is_followed_within_a_minute(walk)
+    the_alerts_page_tells_the_whole_story(walk)
+    a_silence_of_the_page_is_alertmanagers_own(walk)
+    nothing_is_lost_and_nothing_is_told_as_resolved_while_the_bridge_is_away(walk)

@@ -143,18 +143,22 @@ def _knock(run: Run) -> None:
             raise
 
 
-def _report_late(run: Run) -> None:
-    """Send what happened an hour ago, as the tenant."""
+def _report(run: Run, *events: dict[str, Any]) -> None:
+    """Send these events as the tenant; none is a request too."""
     address = f"http://127.0.0.1:{run.environment['PORT_GATEWAY']}/api/v1/events"
-    event = {
-        "id": str(uuid.uuid4()), "occurred_at": _minutes_ago(60), "task": "t", "failure_type": "other", "level": "info",
-        "message": "an hour ago", "detail": {},
-    }  # fmt: skip
     token = (run.var / "tenants" / TENANT / "token").read_text().strip()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    body = json.dumps({"events": [event]}).encode()
+    body = json.dumps({"events": events}).encode()
     with urllib.request.urlopen(urllib.request.Request(address, body, headers, method="POST"), timeout=5) as answer:
-        assert json.load(answer)["accepted"] == 1
+        assert json.load(answer)["accepted"] == len(events)
+
+
+def _report_late(run: Run) -> None:
+    """Send what happened an hour ago."""
+    _report(run, {
+        "id": str(uuid.uuid4()), "occurred_at": _minutes_ago(60), "task": "t", "failure_type": "other", "level": "info",
+        "message": "an hour ago", "detail": {},
+    })  # fmt: skip
 
 
 def _grant(database: MariaDB) -> None:
@@ -173,8 +177,12 @@ def _is_over(story: Story) -> bool:
     ]
     if not all(story.ask(count)[0][0] for count in counts):
         return False
-    samples = story.prometheus("query", query='min(count_over_time(kube_pod_info{job="kube-state-metrics"}[10m])) > 3')
-    return bool(samples["result"])
+    scraped = (
+        'min(count_over_time(kube_pod_info{job="kube-state-metrics"}[10m])) > 3',
+        # a rate needs more than the first sight of a counter
+        f'sum(rate(mission_gateway_requests_total{{job="route-management", tenant="{TENANT}"}}[5m])) > 0',
+    )
+    return all(story.prometheus("query", query=query)["result"] for query in scraped)
 
 
 @contextmanager
@@ -195,6 +203,7 @@ def told(folder: Path) -> Iterator[Story]:
         while not _is_over(story):
             assert time.monotonic() < ends, run.said()[-3000:]
             _knock(run)
+            _report(run)
             server.usage = _usage(3)
             time.sleep(0.4)
         yield story
