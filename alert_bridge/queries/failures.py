@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.db.models.functions import Substr
 
 from alert_bridge import evidence
+from userdb.admin.times import SLACK
 from userdb.models import Alert, MonitorEvent
 
 SHOWN = 20
@@ -26,12 +27,13 @@ def behind(alert: Alert) -> list[MonitorEvent]:
     if not identity.tenant or not isinstance(identity.labels, dict):
         return []
     # an old alert's events are found by their number: the index by tenant is ordered by it
-    heard = MonitorEvent.objects.filter(received_at__lte=alert.created_at).order_by("-received_at", "-pk")
+    heard = MonitorEvent.objects.filter(received_at__lte=alert.created_at).order_by("-received_at")
     newest = heard.values_list("pk", flat=True).first()
     if newest is None:
         return []
     event_type = evidence.event_type_of(identity.labels)
-    rows = MonitorEvent.objects.filter(tenant=identity.tenant, event_type=event_type, pk__lte=newest)
+    rows = MonitorEvent.objects.filter(tenant=identity.tenant, event_type=event_type)
+    rows = rows.filter(pk__lte=newest + SLACK, received_at__lte=alert.created_at)
     rows = rows.defer("message", "detail").annotate(said=Substr("message", 1, _MESSAGE)).order_by("-pk")
     asked = {name: identity.labels[name] for name in ("task", "failure_type") if identity.labels.get(name)}
     since = alert.starts_at - _BEFORE

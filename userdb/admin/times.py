@@ -16,8 +16,9 @@ _LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timede
 _DAYS = 7
 _YEARS = (1970, 9000)
 """No row is older or younger, and at the ends of the calendar a zone leads beyond it."""
-_SLACK = 1000
-"""Rows of transactions that ran at the same time: their numbers may be in another order than their times."""
+SLACK = 10_000
+"""Rows of one statement share a time, and those of transactions side by side may have numbers in another order than their
+times. Asked for in the order of their times alone, which an index gives without a sort, any of them may come first."""
 
 
 class TimeFilter(admin.SimpleListFilter):
@@ -38,13 +39,13 @@ class TimeFilter(admin.SimpleListFilter):
             return queryset if not self.value() else queryset.none()
         if self.numbered:
             rows = queryset.model._default_manager.values_list("pk", flat=True)
-            first = rows.filter(**{f"{column}__gte": begin}).order_by(column, "pk").first()
+            first = rows.filter(**{f"{column}__gte": begin}).order_by(column).first()
             if first is None:
                 return queryset.none()
-            queryset = queryset.filter(pk__gte=first - _SLACK)
+            queryset = queryset.filter(pk__gte=first - SLACK)
             if end is not None:
-                last = rows.filter(**{f"{column}__lt": end}).order_by(f"-{column}", "-pk").first()
-                queryset = queryset.filter(pk__lte=(last or 0) + _SLACK)
+                last = rows.filter(**{f"{column}__lt": end}).order_by(f"-{column}").first()
+                queryset = queryset.filter(pk__lte=(last or 0) + SLACK)
         queryset = queryset.filter(**{f"{column}__gte": begin})
         return queryset.filter(**{f"{column}__lt": end}) if end is not None else queryset
 
