@@ -41,6 +41,21 @@ def programs_of(ports: Ports, tenant: str | None, calm: bool) -> list[Program]:
              f"--web.external-url={url(ports.alertmanager)}/", "--cluster.listen-address="],
             ready=url(ports.alertmanager) + "/-/ready",
         ),
+        *_of_bridge(ports, django),
+        Program(
+            "gateway",
+            [_command("route-management"), "web", f"--web.listen-address={bind(ports.gateway)}",
+             f"--metrics.listen-address={bind(ports.gateway_metrics)}"],
+            {"USERDB_URL": django["USERDB_URL"]},
+            url(ports.gateway_metrics) + "/readyz",
+        ),
+    ]  # fmt: skip
+    return chain + (_of_tenant(ports, tenant, calm, chain) if tenant else [])
+
+
+def _of_bridge(ports: Ports, django: dict[str, str]) -> list[Program]:
+    bind = f"{HOST}:{{}}".format
+    return [
         Program(
             "bridge-web",
             [_command("alert-bridge"), "web", f"--web.listen-address={bind(ports.bridge)}",
@@ -60,15 +75,7 @@ def programs_of(ports: Ports, tenant: str | None, calm: bool) -> list[Program]:
             django,
             url(ports.reconcile) + "/readyz",
         ),
-        Program(
-            "gateway",
-            [_command("route-management"), "web", f"--web.listen-address={bind(ports.gateway)}",
-             f"--metrics.listen-address={bind(ports.gateway_metrics)}"],
-            {"USERDB_URL": django["USERDB_URL"]},
-            url(ports.gateway_metrics) + "/readyz",
-        ),
     ]  # fmt: skip
-    return chain + (_of_tenant(ports, tenant, calm, chain) if tenant else [])
 
 
 def _of_tenant(ports: Ports, tenant: str, calm: bool, chain: list[Program]) -> list[Program]:
