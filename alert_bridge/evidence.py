@@ -1,9 +1,10 @@
 """The last failures behind an alert: rows of `MonitorEvent` of its tenant, and of its task and type where it names them.
 
-Called by `relay.py` before it begins a try, outside any transaction; the alert's page asks which events an alert is
-about. What it costs does not grow with the table.
+Called by `relay.py` before it begins a try, outside any transaction; the alert's page asks for more of them. What it costs
+does not grow with the table.
 """
 
+from django.db.models import QuerySet
 from django.db.models.functions import Substr
 
 from runtime.closed_sets import EVENT_TYPES
@@ -15,7 +16,7 @@ _LOOKED_AT = 200
 _MESSAGE = 500
 
 
-def event_type_of(labels: dict[str, str]) -> str:
+def _event_type(labels: dict[str, str]) -> str:
     """Return which events an alert is about: its label says so, or what it is labelled with; business failures else."""
     said = labels.get("event_type", "")
     if said in EVENT_TYPES:
@@ -32,11 +33,22 @@ def of(notification: int) -> list[MonitorEvent]:
     tenant, labels, caused_at = about.first() or ("", {}, None)
     if not tenant or not isinstance(labels, dict):
         return []
-    rows = MonitorEvent.objects.filter(tenant=tenant, event_type=event_type_of(labels), received_at__lte=caused_at)
+    heard = MonitorEvent.objects.filter(received_at__lte=caused_at)
+    return failures(heard, tenant, labels, _LOOKED_AT, _MESSAGE)[:SHOWN]
+
+
+def failures(
+    rows: QuerySet[MonitorEvent], tenant: str, labels: dict[str, str], looked_at: int, cut: int
+) -> list[MonitorEvent]:
+    """Return of the tenant's last `looked_at` rows of the alert's kind its failures, of its task and type, newest first.
+
+    Messages are cut at `cut` characters (`said`).
+    """
+    rows = rows.filter(tenant=tenant, event_type=_event_type(labels))
+    newest = rows.defer("message", "detail").annotate(said=Substr("message", 1, cut)).order_by("-pk")
     asked = {name: labels[name] for name in ("task", "failure_type") if labels.get(name)}
-    newest = rows.defer("message", "detail").annotate(said=Substr("message", 1, _MESSAGE)).order_by("-id")
-    failures = (row for row in newest[:_LOOKED_AT] if row.level != "info")
-    fitting: list[MonitorEvent] = [
-        row for row in failures if all(getattr(row, name) == value for name, value in asked.items())
+    return [
+        row
+        for row in newest[:looked_at]
+        if row.level != "info" and all(getattr(row, name) == value for name, value in asked.items())
     ]
-    return fitting[:SHOWN]

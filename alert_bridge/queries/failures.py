@@ -5,8 +5,6 @@ Called by `timeline.py`. Two statements, however old the alert and however many 
 
 from datetime import timedelta
 
-from django.db.models.functions import Substr
-
 from alert_bridge import evidence
 from userdb.admin.times import SLACK
 from userdb.models import Alert, MonitorEvent
@@ -31,15 +29,8 @@ def behind(alert: Alert) -> list[MonitorEvent]:
     newest = heard.values_list("pk", flat=True).first()
     if newest is None:
         return []
-    event_type = evidence.event_type_of(identity.labels)
-    rows = MonitorEvent.objects.filter(tenant=identity.tenant, event_type=event_type)
-    rows = rows.filter(pk__lte=newest + SLACK, received_at__lte=alert.created_at)
-    rows = rows.defer("message", "detail").annotate(said=Substr("message", 1, _MESSAGE)).order_by("-pk")
-    asked = {name: identity.labels[name] for name in ("task", "failure_type") if identity.labels.get(name)}
+    rows = MonitorEvent.objects.filter(pk__lte=newest + SLACK, received_at__lte=alert.created_at)
     since = alert.starts_at - _BEFORE
-    fitting = [
-        row
-        for row in rows[:_LOOKED_AT]
-        if row.level != "info" and row.received_at >= since and all(getattr(row, k) == v for k, v in asked.items())
-    ]
+    found = evidence.failures(rows, identity.tenant, identity.labels, _LOOKED_AT, _MESSAGE)
+    fitting = [row for row in found if row.received_at >= since]
     return sorted(fitting[:SHOWN], key=lambda row: (row.received_at, row.pk))
