@@ -85,6 +85,7 @@ ROUTES = [
     _of_job("UserdbDown", "critical", "alert-relay", direct=True),
     _of_job("PoliciesUnread", "warning", "alert-bridge"),
     _of_job("ReconciliationStale", "warning", "alert-reconcile"),
+    _of_job("RetentionStale", "warning", "alert-reconcile"),
     _of_job("ConfigurationStale", "error", "prometheus", instance="p"),
     _of_job("AlertmanagerCannotDeliver", "critical", "alertmanager", direct=True, instance="m", integration="webhook"),
     _route({}, (DIRECT, BRIDGE), alertname="OutboxOld", severity="critical", channel="mail"),

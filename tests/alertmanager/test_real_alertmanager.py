@@ -171,6 +171,7 @@ CAUSES = [
     ("TargetDown", {"job": "alert-bridge"}, {"PoliciesUnread", "UserdbReadsSlow", "AlertmanagerCannotDeliver"}),
     ("JobMissing", {"job": "alert-relay"}, {"OutboxOld", "ChannelFailing"}),
     ("TargetDown", {"job": "alertmanager"}, {"ReconciliationStale"}),
+    ("UserdbDown", {"job": "alert-reconcile"}, {"ReconciliationStale", "RetentionStale"}),
     ("JobMissing", {"job": "kube-state-metrics"}, set()),
     ("UserdbDown", {"job": "route-management"}, {"ReportsWaiting a", "ReportsWaiting b"}),
     ("TargetDown", {"job": "gateway-client", "tenant": "a", "instance": "p"}, set()),

@@ -30,7 +30,7 @@ _EQUIVALENT: tuple[tuple[str, str], ...] = (
     # a memory limit of one byte
     ("container:mission_usage:ratio", r"0 -> 1 .*resource=\"memory\".*"),
     # a pod's last failure known for longer than its count of failures changes nothing
-    ("tenant_task:mission_consecutive_failures:last1h", r"1h -> 2h .*last_failure_timestamp_seconds.*"),
+    ("tenant_task:mission_consecutive_failures:last1h", r"1h -> 2h .*mission_run_last_failure:told.*"),
 )
 
 
