@@ -155,6 +155,8 @@ class Database:
         if found == 0:  # whoever began it was killed at it
             self._make_current()
             found = schema.version(connection)
+        elif found == schema.VERSION and not schema.is_whole(connection):  # an older program made it
+            self._make_current()
         if found != schema.VERSION:
             connection.close()
             raise sqlite3.OperationalError(f"schema version {found}, this program knows {schema.VERSION}")
@@ -234,7 +236,7 @@ def _make(path: Path, folder: Path) -> None:
     os.close(file)
     connection = _connect(path, True)
     try:
-        if schema.version(connection) == 0:
+        if schema.version(connection) in (0, schema.VERSION) and not schema.is_whole(connection):
             schema.make(connection)
     finally:
         connection.close()

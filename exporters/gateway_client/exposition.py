@@ -4,13 +4,13 @@ The counters live in the database, so that `run` processes of one second count a
 """
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from exporters.gateway_client import recent
 from exporters.gateway_client.answers import RESULTS
 from exporters.gateway_client.spool import BUCKETS, DROP_REASONS, Spool, SpoolError
 
@@ -27,7 +27,7 @@ class SpoolCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("mission_spool_up", "Whether the spool can be read.", value=1)
         try:
-            families = self._spool.database.read(lambda connection: list(_families(connection)))
+            families = self._spool.database.read(lambda connection: list(_families(connection, self._spool.clock())))
         except SpoolError:
             up = GaugeMetricFamily("mission_spool_up", "Whether the spool can be read.", value=0)
             families = []
@@ -35,14 +35,24 @@ class SpoolCollector(Collector):
         yield from families
 
 
-def _families(connection: sqlite3.Connection) -> Iterator[Metric]:
+def _families(connection: sqlite3.Connection, now: float) -> Iterator[Metric]:
     yield from _tasks(connection)
     yield _durations(connection)
     failures = CounterMetricFamily("mission_failures", "Failures of business runs.", labels=["task", "failure_type"])
     for label, failure_type, count in connection.execute("SELECT label, failure_type, count FROM failure"):
         failures.add_metric([label, failure_type], count)
     yield failures
-    yield from _spooled(connection)
+    yield _recent_failures(connection, now)
+    yield from _spooled(connection, now)
+
+
+def _recent_failures(connection: sqlite3.Connection, now: float) -> Metric:
+    family = GaugeMetricFamily(
+        "mission_recent_failures", "Failures within the window, all tasks together.", labels=["failure_type", "window"]
+    )
+    for failure_type, count in recent.counts(connection, now):
+        family.add_metric([failure_type, recent.WINDOW_NAME], count)
+    return family
 
 
 def _tasks(connection: sqlite3.Connection) -> Iterator[Metric]:
@@ -92,12 +102,12 @@ def _durations(connection: sqlite3.Connection) -> Metric:
     return family
 
 
-def _spooled(connection: sqlite3.Connection) -> Iterator[Metric]:
+def _spooled(connection: sqlite3.Connection, now: float) -> Iterator[Metric]:
     waiting, size = connection.execute("SELECT reports, bytes FROM totals").fetchone()
     oldest = connection.execute("SELECT min(kept_at) FROM (SELECT kept_at FROM report ORDER BY n LIMIT 1)").fetchone()[
         0
     ]
-    age = 0.0 if oldest is None else max(0.0, time.time() - oldest)
+    age = 0.0 if oldest is None else max(0.0, now - oldest)
     quarantined = connection.execute("SELECT count(*) FROM quarantine").fetchone()[0]
     yield GaugeMetricFamily("mission_spool_events", "Reports that wait for the gateway.", value=waiting)
     yield GaugeMetricFamily("mission_spool_bytes", "Size of the reports that wait.", value=size)

@@ -1,4 +1,4 @@
-"""The tables of the spool's database, and how one is made. Called by `spool.py` alone.
+"""The tables of the spool's database, and how one is made and brought up to date. Called by `spool.py` alone.
 
 Each file is made once, under a lock: switching to WAL and making tables is the one moment at which two openers could meet
 with an error that waiting does not cure.
@@ -7,6 +7,8 @@ with an error that waiting does not cure.
 import sqlite3
 
 VERSION = 1
+"""Which programs can use a file. A table that older ones can do without is no new version but one of `_ADDITIONS`: a tenant's
+image and the container beside it are rarely of the same day, and may be rolled back."""
 
 _STATEMENTS = """
 -- ids are not indexed: each index is one page more to write with each report; they are deleted by n and id
@@ -39,6 +41,13 @@ CREATE TABLE tally (name TEXT NOT NULL, label TEXT NOT NULL, count INTEGER NOT N
 -- what processes tell each other: when the next try is due, how the last one ended, how far a journal was taken in
 CREATE TABLE word (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+_ADDITIONS = """
+-- failures of the last five minutes, see recent.py; second: Unix time
+CREATE TABLE IF NOT EXISTS recent_failure (second INTEGER NOT NULL, failure_type TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (second, failure_type)) WITHOUT ROWID;
+"""
+_NEWEST = "recent_failure"
+"""The last table of the additions: where it is, all are."""
 
 
 def version(connection: sqlite3.Connection) -> int:
@@ -46,8 +55,16 @@ def version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
+def is_whole(connection: sqlite3.Connection) -> bool:
+    """Whether the file has every table; one that an older program made lacks some."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_NEWEST,)).fetchone() is not None
+
+
 def make(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty file."""
+    """Make the tables in an empty file, and those that are missing in one of this version."""
+    if version(connection) != 0:
+        connection.executescript(f"BEGIN IMMEDIATE; {_ADDITIONS} COMMIT")
+        return
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(f"BEGIN IMMEDIATE; {_STATEMENTS} PRAGMA user_version = {VERSION}; COMMIT")
+    connection.executescript(f"BEGIN IMMEDIATE; {_STATEMENTS} {_ADDITIONS} PRAGMA user_version = {VERSION}; COMMIT")

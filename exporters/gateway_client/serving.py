@@ -68,6 +68,7 @@ def _trouble(spool: Spool) -> str | None:
 def _keep_house(spool: Spool) -> None:
     """Do for the others what is to be done, and fold the log."""
     keep_up(spool)
+    spool.forget_old_failures()
     remove_dead_locks(spool)
     if spool.database.log_bytes() > _LOG_BYTES:
         spool.database.fold_log()

@@ -8,11 +8,12 @@ no disk sync; a power cut may take their last seconds.
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from exporters.gateway_client import recent
 from exporters.gateway_client.database import Database, SpoolError, spool_folder
 from exporters.gateway_client.locks import FileLock
 from exporters.gateway_client.tasks import MOST_LABELS, Tasks
@@ -61,9 +62,13 @@ class Kept(NamedTuple):
 class Spool:
     """The spool of one folder."""
 
-    def __init__(self, folder: Path | None = None, tasks: Tasks | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, tasks: Tasks | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self.folder = folder or spool_folder()
         self.tasks = tasks or Tasks()
+        self.clock = clock
+        """Unix time in seconds."""
         self.most_rows = _bound("GATEWAY_SPOOL_ROWS", 10_000)
         self.most_bytes = _bound("GATEWAY_SPOOL_BYTES", 64 * 1024 * 1024)
         self.database = Database(self.folder)
@@ -107,8 +112,15 @@ class Spool:
 
         self.database.write(lambda connection: self.add(connection, None, 0.0, event), durable=True)
 
-    def add(self, connection: sqlite3.Connection, run: Started | None, seconds: float, event: Event | None) -> None:
-        """Add a run's end, a report, or both, inside a transaction."""
+    def add(
+        self,
+        connection: sqlite3.Connection,
+        run: Started | None,
+        seconds: float,
+        event: Event | None,
+        happened_at: float | None = None,
+    ) -> None:
+        """Add a run's end, a report, or both, inside a transaction. What is no news says when it happened (Unix time)."""
         label = ""
         if run is not None:
             row = connection.execute("SELECT label FROM running WHERE run_id = ?", (run.run_id,)).fetchone()
@@ -116,7 +128,7 @@ class Spool:
             label = row[0] if row else self._label(connection, run.task)
             _count_run(connection, label, seconds, run.started_at + seconds, event is None)
         if event is not None:
-            self._insert(connection, event, label or self._label(connection, event.task or OTHER))
+            self._insert(connection, event, label or self._label(connection, event.task or OTHER), happened_at)
 
     def lost_runs(self) -> list[Started]:
         """Return the runs whose process has died without a word (kill -9, or the container's end)."""
@@ -199,8 +211,10 @@ class Spool:
         count: int = connection.execute("SELECT count(*) FROM task").fetchone()[0]
         return count < MOST_LABELS
 
-    def _insert(self, connection: sqlite3.Connection, event: Event, label: str) -> None:
+    def _insert(self, connection: sqlite3.Connection, event: Event, label: str, happened_at: float | None) -> None:
+        now = self.clock()
         if event.counts:
+            recent.add(connection, event.failure_type, now if happened_at is None else happened_at, now)
             connection.execute(
                 "INSERT INTO failure VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
                 (label, event.failure_type),
@@ -210,7 +224,7 @@ class Spool:
             return
         connection.execute(
             "INSERT INTO report (id, level, kept_at, bytes, body) VALUES (?, ?, ?, ?, ?)",
-            (event.id, LEVELS.index(event.level), time.time(), len(event.body.encode()), event.body),
+            (event.id, LEVELS.index(event.level), now, len(event.body.encode()), event.body),
         )
         self._enforce_bounds(connection)
 
@@ -299,6 +313,11 @@ class Spool:
         count: int = self.database.read(lambda c: c.execute("SELECT reports FROM totals").fetchone()[0])
         return count
 
+    def forget_old_failures(self) -> None:
+        """Let go of what no longer counts as recent; writes only where there is something."""
+        if self.database.read(lambda c: recent.are_stale(c, self.clock())):
+            self.database.write(lambda c: recent.prune(c, self.clock()), durable=False)
+
     def tally(self, name: str, label: str, count: int = 1) -> None:
         """Count something that belongs to no task."""
         self.database.write(lambda c: add_to_tally(c, name, label, count), durable=False)
@@ -327,11 +346,14 @@ def _count_run(connection: sqlite3.Connection, label: str, seconds: float, ended
 
 
 def _take_over(connection: sqlite3.Connection, broken: Path) -> None:
-    """Count a broken file, and save the reports that can still be read from it."""
+    """Count a broken file, and save the reports and the recent failures that can still be read from it."""
     add_to_tally(connection, "dropped", "corrupt")
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"{broken.as_uri()}?mode=ro", uri=True)) as old:
         for row in old.execute("SELECT id, level, kept_at, bytes, body FROM report ORDER BY n"):
             connection.execute("INSERT INTO report (id, level, kept_at, bytes, body) VALUES (?, ?, ?, ?, ?)", row)
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{broken.as_uri()}?mode=ro", uri=True)) as old:
+        for row in old.execute("SELECT second, failure_type, count FROM recent_failure"):
+            connection.execute("INSERT INTO recent_failure VALUES (?, ?, ?)", row)
 
 
 def _bound(name: str, default: int) -> int:
