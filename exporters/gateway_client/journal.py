@@ -10,12 +10,23 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from exporters.gateway_client.spool import Event, Spool, Started
 
 LONGEST = 4 * 1024 * 1024
 """Bytes of a journal from which on only counts are written, without the reports; at twice this it takes nothing."""
+
+
+class _Entry(NamedTuple):
+    """One line: what `Spool.add` takes."""
+
+    run: Started | None
+    seconds: float
+    event: Event | None
+    happened_at: float | None
 
 
 def write(spool: Spool, run: Started | None, seconds: float, event: Event | None) -> Path:
@@ -80,16 +91,29 @@ def _take_in(spool: Spool, path: Path, file: int) -> int:
         row = connection.execute("SELECT value FROM word WHERE name = ?", (mark,)).fetchone()
         taken_journal, _, taken = (row[0] if row else "").partition(" ")
         entries = list(_entries(lines[int(taken) if taken_journal == journal else 0 :]))
-        for run, seconds, event in entries:
-            spool.add(connection, run, seconds, event)
+        for entry in entries:
+            spool.add(connection, *entry)
         connection.execute("INSERT OR REPLACE INTO word VALUES (?, ?)", (mark, f"{journal} {len(lines)}"))
         return len(entries)
 
     return spool.database.write(work, durable=True)
 
 
-def _entries(lines: list[bytes]) -> Iterator[tuple[Started | None, float, Event | None]]:
+def _entries(lines: list[bytes]) -> Iterator[_Entry]:
+    happened_at = None
     for line in lines:
         with suppress(ValueError, TypeError):  # a line that a killed process did not finish
-            run, seconds, event = json.loads(line)
-            yield Started(*run) if run else None, float(seconds), Event(*event) if event else None
+            words, seconds, parts = json.loads(line)
+            run, event = Started(*words) if words else None, Event(*parts) if parts else None
+            # a full journal keeps reports without their bodies: they came after the line before them
+            happened_at = _happened_at(run, float(seconds), event) or happened_at
+            yield _Entry(run, float(seconds), event, happened_at)
+
+
+def _happened_at(run: Started | None, seconds: float, event: Event | None) -> float | None:
+    """Return the Unix time of a line that was written long before it is read, None when it does not say."""
+    if run is not None:
+        return run.started_at + seconds
+    with suppress(ValueError, TypeError, KeyError):
+        return datetime.fromisoformat(json.loads(event.body if event else "")["occurred_at"]).timestamp()
+    return None
