@@ -166,6 +166,7 @@ def test_each_alert_is_told_in_its_group(tmp_path: Path, mailbox: Mailbox) -> No
 
 
 OF_TENANT_A = {"tenant": "a", "namespace": "a", "pod": "p"}
+OF_SOLVER = OF_TENANT_A | {"container": "solver", "resource": "memory"}
 CAUSES = [
     ("UserdbDown", {"job": "alert-bridge"}, {"PoliciesUnread", "UserdbReadsSlow", "AlertmanagerCannotDeliver"}),
     ("TargetDown", {"job": "alert-bridge"}, {"PoliciesUnread", "UserdbReadsSlow", "AlertmanagerCannotDeliver"}),
@@ -188,6 +189,9 @@ CAUSES = [
     ("ContainerOOMKilled", OF_TENANT_A, {"ContainerRestarting a", "PodNotReady a", "PodPending a"}),
     ("ContainerCannotStart", OF_TENANT_A | {"pod": "another"}, set()),
     ("ContainerCrashLooping", {}, set()),
+    ("ContainerMemoryHigh", OF_SOLVER, {"ContainerRising a"}),
+    ("ContainerMemoryHigh", OF_SOLVER | {"container": "another"}, set()),
+    ("ContainerMemoryHigh", {"resource": "memory"}, set()),
 ]  # fmt: skip
 """A cause, its labels, and whom it silences: alert and tenant."""
 
@@ -228,6 +232,15 @@ def test_a_cause_inhibits_its_effects_and_nothing_else(
     until(lambda: expected <= told())
     assert alertmanager.inhibited() == effects
     assert told() & effects == set()
+
+
+def test_memory_that_is_high_says_nothing_of_a_cpu_that_rises(alertmanager: Alertmanager) -> None:
+    alertmanager.fire(OF_SOLVER | {"alertname": "ContainerMemoryHigh"})
+    until(lambda: alertmanager.bridge.posts("ContainerMemoryHigh"))
+    rising = OF_SOLVER | {"alertname": "ContainerRising"}
+    alertmanager.fire(rising, rising | {"resource": "cpu"})
+    ((_, body),) = until(lambda: alertmanager.bridge.posts("ContainerRising"))
+    assert [alert["labels"]["resource"] for alert in body["alerts"]] == ["cpu"]
 
 
 def test_what_the_bridge_cant_tell_arrives_by_mail_and_so_does_its_end(
