@@ -185,7 +185,7 @@ def _delete_digests(before: datetime) -> Iterator[int]:
 
 def _identities(before: datetime) -> QuerySet[Model]:
     """Return identities to which nothing refers any more, 30 days after the last that did was deleted."""
-    rows = AlertIdentity.objects.filter(updated_at__lt=clock.now() - IDENTITY_STAYS, open_alert=None)
+    rows = AlertIdentity.objects.filter(updated_at__lt=clock.now() - IDENTITY_STAYS).exclude(state="firing")
     for model in (Alert, AlertTransition, Notification):
         rows = rows.filter(~Exists(model._default_manager.filter(identity=OuterRef("pk"))))
     return rows.order_by("updated_at", "pk")

@@ -1,19 +1,20 @@
 """What userdb knows of a set of alerts, read under their locks, and what a transaction writes of them: the way in and out.
 
-Called inside a transaction by `intake.py` for a webhook, and by everything else that learns of an alert's state:
-reconciliation, the relay's question before a refired is told, the bridge's own watch, replay. The identities are inserted or
-locked in key order first and read under those locks; measured with 4 senders and overlapping bodies: no deadlock in 3,600
-transactions, exact.
+Called inside a transaction by everything that learns of an alert's state: reconciliation, the relay's question before a
+refired is told, the bridge's own watch, replay. For them the identities are inserted or locked in key order first and read
+under those locks (`read`). `intake.py` glances without a lock, locks what moves in key order (`lock`) and inserts what is new
+(`introduce`): each is told when what it had seen holds no more.
 """
 
 import json
 from collections import Counter as Counts
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from prometheus_client import Counter
 
 from alert_bridge import statements
@@ -21,8 +22,9 @@ from alert_bridge.episodes import Episode, Identity
 from alert_bridge.outbox import Destination, Holding, Ledger, Owed
 from alert_bridge.payload import AlertWord
 from userdb import clock, matchers, quiet_hours
-from userdb.models import AlertTransition, Channel, Notification
+from userdb.models import AlertTransition, Notification
 from userdb.rowsets import utc
+from userdb.transactions import Overtaken
 
 TRANSITIONS = Counter("mission_alert_transitions_total", "Changes of alerts' states, by kind.", ["kind"])
 OWED = Counter("mission_notifications_owed_total", "Notifications written into the outbox, by kind.", ["kind"])
@@ -45,20 +47,30 @@ class Cause:
 
 def destinations() -> list[Destination]:
     """Return the enabled channels as the outbox needs to know them. Config and the secrets are the relay's."""
-    rows = Channel.objects.filter(enabled=True).order_by("id").values_list(
-        "pk", "matchers", "send_resolved", "repeat_after", "tenants", "quiet_start", "quiet_end", "quiet_zone", "quiet_critical"
-    )  # fmt: skip
-    return [_destination(*row[:4], tuple(row[4]), *row[5:]) for row in rows]
+    return now_and_destinations()[1]
+
+
+def now_and_destinations() -> tuple[datetime, list[Destination]]:
+    """Return the same beside userdb's clock. One statement, where there is a channel."""
+    found = statements.channels()
+    now = utc(found[0][0]) if found else None
+    return now or clock.now(), [_destination(*row[1:]) for row in found]
 
 
 @lru_cache(1024)
 def _destination(
-    number: int, matching: str, resolved: bool, repeat_after: timedelta | None, tenants: tuple[str, ...], *quiet: Any
+    number: int, matching: str, resolved: int, repeat_after: int | None, tenants: str, *quiet: Any
 ) -> Destination:
     """Return one channel's; a channel is read at each webhook, but parsed only when it has changed."""
+    start, end = (None if moment is None else time.fromisoformat(moment) for moment in quiet[:2])
     return Destination(
-        number, matchers.parse(matching), resolved, repeat_after, frozenset(tenants), quiet_hours.of(*quiet)
-    )  # fmt: skip
+        number,
+        matchers.parse(matching),
+        bool(resolved),
+        None if repeat_after is None else timedelta(microseconds=repeat_after),
+        frozenset(json.loads(tenants)),
+        quiet_hours.of(start, end, quiet[2], bool(quiet[3])),
+    )
 
 
 def _cut(labels: dict[str, str], name: str, length: int) -> str:
@@ -68,39 +80,85 @@ def _cut(labels: dict[str, str], name: str, length: int) -> str:
 def read(words: Sequence[AlertWord]) -> dict[str, Ledger]:
     """Insert or lock the words' identities and return by fingerprint what is known of each, under those locks."""
     labels = {word.fingerprint: word.labels for word in reversed(words)}
-    known = statements.LOCK.run(
-        (fingerprint, _cut(found, "alertname", 255), _cut(found, "tenant", 63), _cut(found, "severity", 32), found)
-        for fingerprint, found in sorted(labels.items())
-    )
-    if known == 0 and labels:  # all were inserted: nothing can be known of them
-        now = clock.now()
-        return {name: Ledger(Identity(name, labels=found), now) for name, found in labels.items()}
+    statements.LOCK.run(_named(fingerprint, found) for fingerprint, found in sorted(labels.items()))
     return look(words)
 
 
-def look(words: Sequence[AlertWord]) -> dict[str, Ledger]:
+def _named(fingerprint: str, labels: dict[str, str]) -> tuple[str, ...]:
+    """Return the columns of an identity that never change."""
+    return (
+        fingerprint, _cut(labels, "alertname", 255), _cut(labels, "tenant", 63), _cut(labels, "severity", 32),
+        _written(labels),
+    )  # fmt: skip
+
+
+def _written(document: dict[str, str]) -> str:
+    return msgspec.json.encode(document).decode()
+
+
+def look(words: Iterable[AlertWord]) -> dict[str, Ledger]:
     """Return the same of those that userdb knows, without locking or inserting any: right until somebody else writes."""
-    labels = {word.fingerprint: word.labels for word in reversed(words)}
-    ledgers: dict[str, Ledger] = {}
-    ids: dict[int, Ledger] = {}
+    found = {seen.fingerprint: seen.ledger() for seen in glance(words)}
+    hold(found.values())
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What userdb knew of one alert when it was looked at, but for what its channels hold."""
+
+    labels: dict[str, str]
+    rows: list[tuple[Any, ...]]
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.rows[0][0])
+
+    @property
+    def version(self) -> int:
+        return int(self.rows[0][6])
+
+    def ledger(self) -> Ledger:
+        """Return a ledger of its own at each call."""
+        ledger = _ledger(self.rows[0], self.labels)
+        for row in self.rows:
+            start = utc(row[15])
+            if start is not None and row[16] is not None:
+                ledger.identity.earlier[start] = _episode(row[16], row[17:24])
+        return ledger
+
+
+def glance(words: Iterable[AlertWord]) -> list[Seen]:
+    """Return what userdb knows of the words' alerts, without a lock; of those that it knows."""
+    found: dict[str, Seen] = {}
+    labels = {word.fingerprint: word.labels for word in reversed(list(words))}
     # the start is asked for only where an earlier episode's end may be meant
     for row in statements.STATE.run((w.fingerprint, None if w.firing else w.start) for w in words):
-        ledger = ledgers.get(row[0])
-        if ledger is None:
-            ledger = ledgers[row[0]] = _ledger(row, labels[row[0]])
-            if row[7] is not None:
-                ids[row[7]] = ledger
-        start = utc(row[15])
-        if start is not None and row[16] is not None:
-            ledger.identity.earlier[start] = _episode(row[16], row[17:24])
+        found.setdefault(row[0], Seen(labels[row[0]], [])).rows.append(row)
+    return list(found.values())
+
+
+def lock(seen: Iterable[Seen]) -> dict[str, Ledger]:
+    """Lock what was looked at, and return what is known of each, by fingerprint; raise Overtaken if any changed meanwhile.
+
+    What channels hold is read under the lock: it changes without a change of the alert.
+    """
+    before = {one.fingerprint: one.version for one in seen}
+    if dict(statements.VERSIONS.run((fingerprint,) for fingerprint in sorted(before))) != before:
+        raise Overtaken("what was looked at has changed")
+    ledgers = {one.fingerprint: one.ledger() for one in seen}
+    hold(ledgers.values())
+    return ledgers
+
+
+def hold(ledgers: Iterable[Ledger]) -> None:
+    """Read what the channels hold of each one's last episode."""
+    ids = {ledger.identity.last.id: ledger for ledger in ledgers if ledger.identity.last is not None}
     for row in statements.HOLDINGS.run((number,) for number in ids):
         ledger = ids[row[0]]
-        firing, refired, repeat, resolved = (int(count) for count in row[2:6])
-        told, waiting, unconfirmed = (bool(flag) for flag in row[6:9])
         ledger.holdings[ledger.identity.episodes, row[1]] = Holding(
-            firing, refired, repeat, resolved, told, waiting, unconfirmed, utc(row[9]), bool(row[10])
+            row[2], row[3], row[4], row[5], bool(row[6]), bool(row[7]), bool(row[8]), utc(row[9]), bool(row[10])
         )
-    return ledgers
 
 
 def _document(text: Any) -> dict[str, str]:
@@ -128,18 +186,34 @@ def _ledger(row: tuple[Any, ...], labels: dict[str, str]) -> Ledger:
     return Ledger(identity, now)
 
 
-def write(ledgers: Iterable[Ledger], cause: Cause) -> int:
-    """Write what has changed and what is owed for it; return the number of notifications. In the order of fingerprints."""
+def introduce(ledgers: Iterable[Ledger]) -> None:
+    """Insert identities that nobody knew as their words have left them; IntegrityError if somebody knows one by now.
+
+    The insert waits for whoever inserts the same one at the same time, as a lock would.
+    """
+    new = sorted((ledger.identity for ledger in ledgers), key=lambda identity: identity.fingerprint)
+    statements.INTRODUCE.run((*_named(i.fingerprint, i.labels), *_standing(i)) for i in new)
+
+
+def _standing(i: Identity) -> tuple[Any, ...]:
+    return i.state, i.episodes, i.last_start, i.previous_start, i.last_end, i.version
+
+
+def write(ledgers: Iterable[Ledger], cause: Cause, introduced: Container[str] = ()) -> int:
+    """Write what has changed and what is owed for it; return the number of notifications. In the order of fingerprints.
+
+    The identities that were `introduced` stand already.
+    """
     changed = sorted(ledgers, key=lambda ledger: ledger.identity.fingerprint)
-    statements.EPISODES.run(
+    episodes = statements.EPISODES.run(
         (
             ledger.identity.fingerprint, episode.number, episode.state, episode.starts_at, episode.highest_start,
-            episode.ends_at, episode.closed_by, episode.annotations, episode.generator_url, cause.webhook,
+            episode.ends_at, episode.closed_by, _written(episode.annotations), episode.generator_url, cause.webhook,
         )
         for ledger in changed
         for episode in ledger.identity.written.values()
     )  # fmt: skip
-    numbers = _numbers(changed)
+    numbers = _numbers(changed, episodes or [])
     statements.TRANSITIONS.run(
         (
             ledger.identity.fingerprint, numbers[ledger.identity.fingerprint, change.number], change.version, change.kind,
@@ -163,19 +237,16 @@ def write(ledgers: Iterable[Ledger], cause: Cause) -> int:
         for ledger, o in owed
     )  # fmt: skip
     statements.IDENTITIES.run(
-        (
-            i.fingerprint, i.state, numbers[i.fingerprint, i.open.number] if i.open else None, i.episodes, i.last_start,
-            i.previous_start, i.last_end, i.version, int(i.version == len(i.changes)),
-        )
+        (i.fingerprint, *_standing(i), int(i.version == len(i.changes)))
         for i in (ledger.identity for ledger in changed)
-        if i.changes
-    )  # fmt: skip
+        if i.changes and i.fingerprint not in introduced
+    )
     return len(owed)
 
 
-def _numbers(ledgers: Iterable[Ledger]) -> dict[tuple[str, int], int]:
+def _numbers(ledgers: Iterable[Ledger], written: Iterable[tuple[str, int, int]]) -> dict[tuple[str, int], int]:
     """Return the ids of the episodes that changes and messages are of, by fingerprint and number. One statement at most."""
-    known: dict[tuple[str, int], int] = {}
+    known = {(fingerprint, number): row for fingerprint, number, row in written}
     wanted: set[tuple[str, int]] = set()
     for ledger in ledgers:
         identity = ledger.identity

@@ -98,6 +98,11 @@ class Ledger:
     dropped: bool = False
     """An unconfirmed episode is over: what it owed is void."""
 
+    @property
+    def moved(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self.identity.changes or self.identity.written or self.owed or self.dropped)
+
     def apply(self, word: AlertWord, destinations: Iterable[Destination]) -> None:
         """Apply one word to the identity and note what its changes owe."""
         seen = len(self.identity.changes)

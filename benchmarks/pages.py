@@ -107,10 +107,6 @@ def fill(alerts: int) -> None:
             for first in range(1, count + 1, _PIECE) if count else (0,):
                 cursor.execute(sql.replace("SEQ", f"seq_{first}_to_{min(count, first + _PIECE - 1)}"))
             print(f"  {name}: {count or 'a few'} rows in {time.monotonic() - began:.0f} s", flush=True)
-        cursor.execute(
-            "UPDATE userdb_alertidentity i JOIN userdb_alert a ON a.identity_id = i.fingerprint AND a.state = 'firing' "
-            "SET i.open_alert_id = a.id"
-        )
         cursor.execute("UPDATE userdb_alert SET ends_at = NULL, closed_by = '' WHERE state = 'firing'")
         for table in ("alert", "alertidentity", "alerttransition", "notification", "deliveryattempt", "monitorevent"):
             cursor.execute(f"ANALYZE TABLE userdb_{table}")

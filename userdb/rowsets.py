@@ -66,10 +66,15 @@ def plain(value: Any) -> Any:
 
 def packs(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """Yield the parameters of a rowset: one, or a few where it would not pass max_allowed_packet. None without rows."""
+    made = [list(map(plain, row)) for row in rows]
+    whole = _encode(made)
+    if len(whole) <= _PACK:
+        if made:
+            yield whole
+        return
     parts: list[str] = []
     size = 0
-    for row in rows:
-        part = _encode([plain(value) for value in row])
+    for part in map(_encode, made):
         if parts and size + len(part) > _PACK:
             yield f"[{','.join(parts)}]"
             parts, size = [], 0

@@ -14,8 +14,14 @@ from prometheus_client import Counter
 from userdb.router import alias
 
 T = TypeVar("T")
+
+
+class Overtaken(Exception):
+    """What was read before the transaction holds no more: somebody else wrote meanwhile. Nothing of the work is kept."""
+
+
 RERUNS = Counter("mission_userdb_reruns_total", "Transactions run again because the database asked for it.", ["reason"])
-for _reason in ("deadlock", "lock_timeout", "busy"):
+for _reason in ("deadlock", "lock_timeout", "busy", "overtaken"):
     RERUNS.labels(_reason)
 
 _MYSQL = {1213: "deadlock", 1205: "lock_timeout", 1020: "deadlock"}  # 1020: "record has changed"
@@ -27,6 +33,8 @@ class UserdbAway(Exception):
 
 def rerun_reason(error: BaseException) -> str | None:
     """Return why the same transaction may succeed when run again, else None (MySQL error codes, sqlite3 text)."""
+    if isinstance(error, Overtaken):
+        return "overtaken"
     if not isinstance(error, OperationalError) or not error.args:
         return None
     if "locked" in str(error.args[0]):
@@ -39,16 +47,25 @@ def in_transaction(work: Callable[[], T], deadline: float = 6.0) -> T:
 
     Alertmanager hangs up after 10 s and sends again beside the first, hence 6 s for a whole webhook.
     """
+
+    def attempt() -> T:
+        with transaction.atomic(using=alias()):
+            return work()
+
+    return rerunning(attempt, deadline)
+
+
+def rerunning(attempt: Callable[[], T], deadline: float = 6.0) -> T:
+    """Return attempt()'s result, made again as `in_transaction` does; its transaction, if it needs one, is its own."""
     ends = time.monotonic() + deadline
-    attempt = 0
+    tries = 0
     while True:
-        attempt += 1
+        tries += 1
         try:
-            with transaction.atomic(using=alias()):
-                return work()
-        except (OperationalError, InterfaceError) as error:
+            return attempt()
+        except (OperationalError, InterfaceError, Overtaken) as error:
             reason = rerun_reason(error)
-            pause = random.uniform(0, min(0.5, 0.01 * 2**attempt))  # noqa: S311
+            pause = random.uniform(0, min(0.5, 0.01 * 2**tries))  # noqa: S311
             if reason is None:
                 # whatever this connection was, it is not to be trusted with the next request
                 connections[alias()].close()

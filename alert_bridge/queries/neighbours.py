@@ -1,6 +1,8 @@
 """What stands beside an episode: the identity's other episodes, and what else fires of the same tenant now."""
 
-from userdb.models import Alert, AlertIdentity
+from django.db.models import F
+
+from userdb.models import Alert
 
 SHOWN = 10
 
@@ -11,9 +13,10 @@ def episodes(alert: Alert) -> list[Alert]:
     return list(rows.defer("annotations", "generator_url")[:SHOWN])
 
 
-def firing_of_tenant(alert: Alert) -> list[AlertIdentity]:
-    """Return the other alerts of the tenant that fire now with their open episode, at most 10."""
+def firing_of_tenant(alert: Alert) -> list[Alert]:
+    """Return the open episodes of the tenant's other alerts that fire now, at most 10."""
     if not alert.identity.tenant:
         return []
-    rows = AlertIdentity.objects.filter(state="firing", tenant=alert.identity.tenant).exclude(pk=alert.identity_id)
-    return list(rows.exclude(open_alert=None).select_related("open_alert")[:SHOWN])
+    rows = Alert.objects.filter(identity__state="firing", identity__tenant=alert.identity.tenant)
+    rows = rows.filter(number=F("identity__episodes")).exclude(identity=alert.identity_id)
+    return list(rows.select_related("identity").defer("annotations", "generator_url")[:SHOWN])

@@ -163,7 +163,7 @@ def test_neighbours_are_other_episodes_and_what_fires_of_the_tenant(viewer: Clie
     last = Alert.objects.order_by("pk").last()
     shown = viewer.get(page(last)).context
     assert [other.number for other in shown["episodes"]] == [1]
-    assert [other.alertname for other in shown["beside"]] == ["Other"]
+    assert [other.identity.alertname for other in shown["beside"]] == ["Other"]
 
 
 def test_who_closed_it_is_said(viewer: Client, post: Post) -> None:

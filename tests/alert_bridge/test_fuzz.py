@@ -74,7 +74,7 @@ def test_entries_of_any_kind_are_applied_or_named_and_the_one_beside_them_is_nev
     said = answer.json()
     assert (said["alerts"], said["error"]) == (len(entries) + 1, "")
     assert all(reason.startswith("alerts[") for reason in said["odd"])
-    assert AlertIdentity.objects.get(pk="50und").open_alert is not None
+    assert AlertIdentity.objects.get(pk="50und").state == "firing"
     row = WebhookEvent.objects.order_by("-pk").first()
     assert row is not None
     assert (WebhookEvent.objects.count(), row.pk) == (before + 1, said["id"])

@@ -69,7 +69,7 @@ def assert_it_makes_sense(identity: AlertIdentity) -> None:
             assert before in ("refired", "started_earlier"), kinds
         if before in ("resolved", "unconfirmed", "unheard"):
             assert kind in ("refired", "firing", "unheard"), kinds
-    assert identity.alerts.filter(state="firing").count() == (1 if identity.open_alert_id else 0)
+    assert identity.alerts.filter(state="firing").count() == (1 if identity.state == "firing" else 0)
     for channel in Channel.objects.all():
         open_ones: set[int] = set()
         for number, kind in story(identity, channel):

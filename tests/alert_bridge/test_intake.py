@@ -27,7 +27,7 @@ def test_a_firing_opens_an_episode_and_owes_its_channels_a_message(post: Post, m
     alert = Alert.objects.get()
     assert (alert.state, alert.number, alert.annotations) == ("firing", 1, {"summary": "it fails"})
     assert alert.starts_at.isoformat() == "2026-11-24T10:00:00+00:00"
-    assert AlertIdentity.objects.get().open_alert == alert
+    assert (AlertIdentity.objects.get().state, AlertIdentity.objects.get().episodes) == ("firing", alert.number)
     assert owed() == [("mail", 1, "firing", "owed")]
 
 
@@ -48,7 +48,7 @@ def test_a_resolved_closes_the_episode_and_is_owed_to_those_who_were_told(
     assert (alert.state, alert.closed_by) == ("resolved", "webhook")
     assert alert.ends_at is not None
     assert alert.ends_at.isoformat() == "2026-11-24T10:01:00+00:00"
-    assert AlertIdentity.objects.get().open_alert is None
+    assert AlertIdentity.objects.get().state == "resolved"
     assert owed() == [("mail", 1, "firing", "owed"), ("mail", 1, "resolved", "owed")]
 
 
@@ -198,7 +198,7 @@ def test_a_later_end_closes_the_open_episode_and_owes_one_resolved(post: Post, m
     post(resolved(start=100, end=200))
     assert kinds() == ["firing", "superseded", "resolved"]
     assert owed() == [("mail", 1, "firing", "owed"), ("mail", 1, "resolved", "owed")]
-    assert AlertIdentity.objects.get().open_alert is None
+    assert AlertIdentity.objects.get().state == "resolved"
 
 
 def test_an_earlier_words_end_leaves_the_open_episode_alone(post: Post, mail: Channel) -> None:
@@ -333,11 +333,13 @@ def test_the_statements_of_a_webhook_do_not_grow_with_its_alerts(post: Post, mai
     firsts = [firing(f"{i:x}f") for i in range(size)]
     nexts = [firing(f"{i:x}f", start=100) for i in range(size)]
     lasts = [resolved(f"{i:x}f", start=0, end=50) for i in range(size)]
-    for alerts in (firsts, nexts, [*lasts, *(resolved(f"{i:x}f", start=100, end=200) for i in range(size))]):
+    ends = [*lasts, *(resolved(f"{i:x}f", start=100, end=200) for i in range(size))]
+    for alerts, most in ((firsts, 7), (firsts, 4), (nexts, 10), (ends, 9)):
         with CaptureQueriesContext(connections[alias()]) as captured:
             assert post(*alerts).status_code == 200
         # without the transaction's own begin and end
-        assert 5 <= len([query for query in captured.captured_queries if "SAVEPOINT" not in query["sql"]]) <= 11
+        sent = [query["sql"] for query in captured.captured_queries if "SAVEPOINT" not in query["sql"]]
+        assert 4 <= len(sent) <= most, sent
 
 
 def test_on_sqlite_no_statement_reads_its_parameter_once_for_each_row_of_a_table(post: Post, mail: Channel) -> None:

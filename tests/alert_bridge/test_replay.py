@@ -69,7 +69,6 @@ def aged(row: WebhookEvent, ago: timedelta) -> WebhookEvent:
 
 def forget_alerts() -> None:
     """Empty userdb of all that webhooks brought; the webhooks themselves stay."""
-    AlertIdentity.objects.update(open_alert=None)
     for model in (DeliveryAttempt, Notification, AlertTransition, Alert, AlertIdentity):
         model.objects.all().delete()
 
@@ -166,7 +165,7 @@ def test_an_old_word_does_not_overrule_a_newer_webhook(post: Post, mail: Channel
 def test_an_old_word_does_not_overrule_what_reconciliation_found_since(post: Post) -> None:
     post(firing("a1"))
     stored(firing("a1"), aside=(0,), ago=timedelta(minutes=5))
-    AlertIdentity.objects.update(state="resolved", open_alert=None, version=2)
+    AlertIdentity.objects.update(state="resolved", version=2)
     alert = Alert.objects.get()
     AlertTransition.objects.create(identity_id="a1", alert=alert, version=2, kind="resolved", source="reconciliation")
     Alert.objects.update(state="resolved", closed_by="reconciliation")
@@ -176,7 +175,7 @@ def test_an_old_word_does_not_overrule_what_reconciliation_found_since(post: Pos
 
 def test_a_webhook_that_came_after_what_reconciliation_found_is_applied(post: Post) -> None:
     post(firing("a1"))
-    AlertIdentity.objects.update(state="resolved", open_alert=None, version=2)
+    AlertIdentity.objects.update(state="resolved", version=2)
     Alert.objects.update(state="resolved", closed_by="reconciliation")
     found = clock.now() - timedelta(minutes=5)
     AlertTransition.objects.create(

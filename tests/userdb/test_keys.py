@@ -109,19 +109,6 @@ def test_a_dns_label_is_a_tenants_name(name: str) -> None:
     models.Tenant(name=name).full_clean()
 
 
-def test_at_most_one_episode_is_open() -> None:
-    first, second = rows(2)[models.AlertIdentity]
-    alert = first.alerts.get()
-    models.AlertIdentity.objects.filter(pk=first.pk).update(open_alert=alert)
-    with pytest.raises(IntegrityError), transaction.atomic(using=alias()):
-        models.AlertIdentity.objects.filter(pk=second.pk).update(open_alert=alert)
-
-
-def test_identities_without_an_open_episode_are_as_many_as_there_are() -> None:
-    rows(3)
-    assert models.AlertIdentity.objects.filter(open_alert=None).count() == 3
-
-
 def _collations() -> dict[tuple[str, str], str]:
     with connections["mysql"].cursor() as cursor:
         cursor.execute(

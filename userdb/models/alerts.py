@@ -72,6 +72,7 @@ class AlertIdentity(models.Model):
     severity = models.CharField(max_length=32, db_default="")
     labels = models.JSONField(default=dict)
     origin = KeyField(max_length=16, choices=Origin.choices, db_default="alertmanager")
+    # that of its last episode: so at most one is open. MySQL silently skips a conditional unique constraint
     state = KeyField(max_length=16, choices=State.choices, db_default="new")
     suppression = KeyField(
         max_length=16,
@@ -81,9 +82,9 @@ class AlertIdentity(models.Model):
         help_text="What every Alertmanager that lists it says, when it was last asked.",
     )
     suppressed_by = models.JSONField(null=True, help_text="Ids of silences, fingerprints of inhibiting alerts.")
-    # "At most one open" is this column: MySQL silently skips a conditional unique constraint
-    open_alert = models.OneToOneField("Alert", models.PROTECT, null=True, editable=False, related_name="+")
-    episodes = models.PositiveIntegerField(db_default=0, help_text="Number of the last episode.")
+    episodes = models.PositiveIntegerField(
+        db_default=0, help_text="Number of the last episode: only that one can be open."
+    )
     last_start = models.DateTimeField(null=True, help_text="L: the highest start ever heard of the last episode.")
     previous_start = models.DateTimeField(null=True, help_text="P: that of the episode before it.")
     last_end = models.DateTimeField(null=True)

@@ -119,11 +119,10 @@ def broken_histories(userdb: Userdb) -> list[str]:
     sql = """SELECT i.fingerprint FROM userdb_alertidentity i
              LEFT JOIN userdb_alerttransition t ON t.identity_id = i.fingerprint
              GROUP BY i.fingerprint, i.version HAVING COUNT(t.id) <> i.version OR COALESCE(MAX(t.version), 0) <> i.version"""
-    state = """SELECT i.fingerprint FROM userdb_alertidentity i
-               JOIN userdb_alert a ON a.identity_id = i.fingerprint AND a.number = i.episodes
-               WHERE i.state <> a.state OR (a.state = 'firing') <> (i.open_alert_id IS NOT NULL)"""
+    state = """SELECT i.fingerprint FROM userdb_alertidentity i JOIN userdb_alert a ON a.identity_id = i.fingerprint
+               WHERE (a.number = i.episodes AND i.state <> a.state) OR (a.number <> i.episodes AND a.state = 'firing')"""
     return [f"{f}: its changes have a gap" for (f,) in userdb.rows(sql)] + [
-        f"{f}: its state is not its last episode's" for (f,) in userdb.rows(state)
+        f"{f}: its state is not its last episode's, or an earlier one is open" for (f,) in userdb.rows(state)
     ]
 
 
