@@ -86,6 +86,12 @@ def test_the_example_holds_every_variable_with_the_default_of_the_file() -> None
     assert dotenv_values(ROOT / ".env.example") == defaults()
 
 
+def test_the_heartbeat_is_called_by_the_reconciler_alone_and_by_nobody_unless_it_is_set() -> None:
+    assert {
+        name: s["environment"]["HEARTBEAT_URL"] for name, s in ours().items() if "HEARTBEAT_URL" in s["environment"]
+    } == {"reconcile": ""}
+
+
 def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
     names = compose.write_secrets(tmp_path / "secrets")
     before = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}

@@ -144,6 +144,18 @@ def test_every_variable_of_ours_is_a_documented_one() -> None:
     assert {name for name in told if f"`{name}`" not in documented} == set()
 
 
+def test_the_heartbeats_address_is_an_optional_secret_of_the_process_that_calls_it() -> None:
+    calling = {
+        name: variable["valueFrom"]
+        for name, template in TEMPLATES.items()
+        for container in containers(template)
+        for variable in container.get("env", [])
+        if variable["name"] == "HEARTBEAT_URL"
+    }
+    source = {"secretKeyRef": {"name": "heartbeat", "key": "url", "optional": True}}
+    assert calling == {"Deployment/mission-monitor/alert-bridge-reconcile": source}
+
+
 def test_images_of_others_are_those_of_the_compose_file() -> None:
     composed = {service["image"] for service in services().values()}
     used = {c["image"] for template in TEMPLATES.values() for c in containers(template)}

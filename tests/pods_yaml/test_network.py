@@ -42,6 +42,7 @@ NEEDED = [
     ("alert-bridge-relay", "world", 587),
     ("alert-bridge-reconcile", "mysql", 3306),
     ("alert-bridge-reconcile", "alertmanager", 9093),
+    ("alert-bridge-reconcile", "world", 443),
     ("migrate", "mysql", 3306),
     ("grafana-grants", "mysql", 3306),
     ("grafana", "mysql", 3306),
