@@ -75,7 +75,7 @@ class AuditEntryAdmin(HistoryAdmin):
 
 @admin.register(Acknowledgement)
 class AcknowledgementAdmin(HistoryAdmin):
-    list_display = ("id", "alert", "by", "at", "note")
+    list_display = ("id", "alert", "by", "at", "note", "withdrawn_at", "withdrawn_by")
     list_select_related = ("alert",)
     export_also = ("alert__identity__alertname", "alert__identity__tenant")
     empty_text = "Nobody has taken an alert on."

@@ -27,12 +27,14 @@ class AlertPolicy(models.Model):
 
 
 class Acknowledgement(models.Model):
-    """Who took an episode on."""
+    """Who took an episode on; one that was withdrawn stays on record, and holds no repeats back."""
 
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="acknowledgements")
     by = KeyField(max_length=150)
     at = UtcNowField()
     note = models.TextField(blank=True)
+    withdrawn_at = models.DateTimeField(null=True, editable=False, help_text="From then on repeats go on.")
+    withdrawn_by = KeyField(max_length=150, default="", db_default="", editable=False)
 
     class Meta:
         ordering = ["-id"]
