@@ -190,7 +190,7 @@ HOLDINGS = Statement(
                > COALESCE(MAX(CASE WHEN n.kind = 'resolved' AND n.state <> 'void' THEN n.id END), 0),
                {_count("kind <> 'resolved' AND n.state IN ('owed', 'sending')", "state = 'unconfirmed'")},
                MAX(CASE WHEN n.kind <> 'resolved' THEN n.created_at END),
-               EXISTS (SELECT 1 FROM {_ACKNOWLEDGEMENT} k WHERE k.alert_id = n.alert_id)
+               EXISTS (SELECT 1 FROM {_ACKNOWLEDGEMENT} k WHERE k.alert_id = n.alert_id AND k.withdrawn_at IS NULL)
         FROM ROWS JOIN {_NOTIFICATION} n ON n.alert_id = j.alert GROUP BY n.alert_id, n.channel_id""",
 )
 
