@@ -34,6 +34,7 @@ class AlertPage(AlertAdmin):
         view = self.admin_site.admin_view
         return [
             path("<int:pk>/acknowledge/", view(require_POST(self.acknowledge)), name="userdb_alert_acknowledge"),
+            path("<int:pk>/withdraw/", view(require_POST(self.withdraw)), name="userdb_alert_withdraw"),
             path("<int:pk>/silences/", view(self.silences), name="userdb_alert_silences"),
             path("<int:pk>/silences/expire/", view(require_POST(self.expire)), name="userdb_alert_expire_silence"),
             *super().get_urls(),
@@ -65,7 +66,7 @@ class AlertPage(AlertAdmin):
             "lines": story.tell(alert, history),
             "earlier": history.rows.earlier,
             "later": history.rows.later,
-            "channels": verdicts.put(alert, told.verdicts(alert), bool(acknowledgements)),
+            "channels": verdicts.put(alert, told.verdicts(alert), acknowledge.stands(alert.pk)),
             "acknowledgements": acknowledgements,
             "links": _links(alert),
             "labels": sorted(alert.identity.labels.items()),
@@ -91,6 +92,10 @@ class AlertPage(AlertAdmin):
     def acknowledge(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Note who took the episode on; 403 without the permission."""
         return acknowledge.view(self, request, pk, MAY_ACKNOWLEDGE)
+
+    def withdraw(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Take one acknowledgement back; 403 without the permission."""
+        return acknowledge.withdraw_view(self, request, pk, MAY_ACKNOWLEDGE)
 
     def silences(self, request: HttpRequest, pk: int) -> HttpResponse:
         """GET: the silences that cover the alert, and a form for one more. POST: make it."""

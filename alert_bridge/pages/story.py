@@ -67,7 +67,11 @@ _OUTCOMES = {
     "permanent": ("refused for good", BAD),
     "unknown": ("not known: its process ended or was paused, the message may have arrived", WARN),
 }
-_ACTIONS = {"silence": "Silenced", "expire_silence": "Silence ended"}
+_ACTIONS = {
+    "silence": "Silenced",
+    "expire_silence": "Silence ended",
+    "withdraw_acknowledgement": "Acknowledgement withdrawn",
+}
 
 
 def tell(alert: Alert, timeline: Timeline) -> list[Line]:

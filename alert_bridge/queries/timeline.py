@@ -19,7 +19,7 @@ from userdb.models import (
     Notification,
 )
 
-ACTIONS = ("silence", "expire_silence")
+ACTIONS = ("silence", "expire_silence", "withdraw_acknowledgement")
 """What people did about an alert, as the audit calls it; acknowledgements are rows of their own."""
 
 

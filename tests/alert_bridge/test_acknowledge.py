@@ -1,4 +1,4 @@
-"""Acknowledging an episode: who, when, why; no repeats from then on, the end as ever; by permission, POST and audit."""
+"""Acknowledging an episode and withdrawing it: who, when, why; repeats stop and go on, the end is told as ever."""
 
 from datetime import timedelta
 
@@ -109,3 +109,100 @@ def test_an_odd_note_is_kept_as_text(operator: Client, alert: Alert) -> None:
     acknowledge(operator, alert, "<b>\0" + "x" * 2000)
     assert Acknowledgement.objects.get().note == "<b>" + "x" * 996
     assert "<b>" not in operator.get(f"/admin/userdb/alert/{alert.pk}/change/").content.decode()
+
+
+def withdraw(client: Client, alert: Alert, number: int | str | None = None) -> str:
+    named = Acknowledgement.objects.earliest("pk").pk if number is None else number
+    return said(client, client.post(f"/admin/userdb/alert/{alert.pk}/withdraw/", {"acknowledgement": named}))
+
+
+def test_after_it_is_withdrawn_repeats_go_on(operator: Client, post: Post, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    post(firing())
+    assert "repeated again" in withdraw(operator, alert)
+    post(firing())
+    assert owed() == [(1, "firing"), (1, "repeat")]
+
+
+def test_what_was_withdrawn_stays_on_record_with_who_and_when(operator: Client, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    before = clock.now()
+    withdraw(member("operator", "bob"), alert)
+    entry = Acknowledgement.objects.get()
+    assert (entry.by, entry.note, entry.withdrawn_by) == ("alice", "on it", "bob")
+    assert entry.withdrawn_at and before <= entry.withdrawn_at <= clock.now()
+    audit = AuditEntry.objects.latest("pk")
+    assert (audit.by, audit.action, audit.object_id) == ("bob", "withdraw_acknowledgement", str(alert.pk))
+    assert audit.new == {"acknowledged by": "alice", "note": "on it"}
+
+
+def test_the_page_tells_both_in_the_timeline_and_that_repeats_go_on(operator: Client, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    withdraw(operator, alert)
+    answer = operator.get(f"/admin/userdb/alert/{alert.pk}/change/")
+    titles = [line.title for line in answer.context["lines"] if line.what == "person"]
+    assert titles == ["Acknowledged by alice", "Acknowledgement withdrawn by alice"]
+    assert "withdrawn by alice" in text(answer)
+    assert "no repeats: it is acknowledged" not in text(answer)
+    assert 'value="Withdraw"' not in answer.content.decode()
+
+
+def test_while_another_has_taken_it_on_it_is_not_repeated(operator: Client, post: Post, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    acknowledge(member("operator", "bob"), alert, "me too")
+    assert "Somebody else has taken it on" in withdraw(operator, alert)
+    post(firing())
+    assert owed() == [(1, "firing")]
+
+
+def test_it_is_withdrawn_once(operator: Client, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    withdraw(operator, alert)
+    assert "Nothing was withdrawn" in withdraw(member("operator", "bob"), alert)
+    assert Acknowledgement.objects.get().withdrawn_by == "alice"
+    assert AuditEntry.objects.count() == 2
+
+
+def test_it_can_be_taken_on_again(operator: Client, post: Post, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    withdraw(operator, alert)
+    acknowledge(operator, alert, "again")
+    post(firing())
+    assert owed() == [(1, "firing")]
+
+
+def test_of_what_is_over_nothing_is_withdrawn(operator: Client, post: Post, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    post(resolved())
+    assert "Nothing was withdrawn" in withdraw(operator, alert)
+    assert Acknowledgement.objects.get().withdrawn_at is None
+
+
+def test_a_viewer_may_not_withdraw(operator: Client, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    number, viewer = Acknowledgement.objects.get().pk, member("viewer", "bob")
+    answer = viewer.post(f"/admin/userdb/alert/{alert.pk}/withdraw/", {"acknowledgement": number})
+    assert answer.status_code == 403
+    assert 'value="Withdraw"' not in viewer.get(f"/admin/userdb/alert/{alert.pk}/change/").content.decode()
+    assert Acknowledgement.objects.get().withdrawn_at is None
+
+
+def test_a_link_withdraws_nothing(operator: Client, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    assert operator.get(f"/admin/userdb/alert/{alert.pk}/withdraw/").status_code == 405
+    assert Acknowledgement.objects.get().withdrawn_at is None
+
+
+@pytest.mark.parametrize("named", ["", "x", "-1", "²", "9" * 30, "999"])
+def test_an_acknowledgement_that_the_episode_has_not_is_not_found(operator: Client, alert: Alert, named: str) -> None:
+    answer = operator.post(f"/admin/userdb/alert/{alert.pk}/withdraw/", {"acknowledgement": named})
+    assert answer.status_code == 404
+
+
+def test_an_acknowledgement_of_another_episode_is_not_found(operator: Client, post: Post, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    post(resolved())
+    post(firing(start=120))
+    other = Alert.objects.latest("pk")
+    form = {"acknowledgement": Acknowledgement.objects.get().pk}
+    assert operator.post(f"/admin/userdb/alert/{other.pk}/withdraw/", form).status_code == 404
