@@ -57,7 +57,7 @@ FIRING_COLUMNS = """
     (SELECT GROUP_CONCAT(DISTINCT n.channel ORDER BY n.channel SEPARATOR ', ') FROM grafana_notifications n
         WHERE n.alert_id = a.alert_id AND n.state = 'delivered') AS `told by`,
     (SELECT GROUP_CONCAT(DISTINCT k.person ORDER BY k.person SEPARATOR ', ') FROM grafana_acknowledgements k
-        WHERE k.alert_id = a.alert_id) AS `taken on by`,
+        WHERE k.alert_id = a.alert_id AND k.withdrawn_at IS NULL) AS `taken on by`,
     a.suppression AS suppressed, a.runbook_url AS runbook
 """
 _RANK = "FIELD(a.severity, 'critical', 'error', 'warning', 'info')"

@@ -82,18 +82,19 @@ EPISODES = Row(
         ),
         Panel(
             "Taken on",
-            "Who acknowledged an alert, and what they wrote.",
+            "Who acknowledged an alert, what they wrote, and who withdrew it.",
             (
                 Sql(
                     f"""
-                    SELECT k.at, k.person, k.alert_id AS alert, k.alertname, k.tenant, k.note, k.runbook_url AS runbook
+                    SELECT k.at, k.person, k.alert_id AS alert, k.alertname, k.tenant, k.note,
+                        k.withdrawn_by AS `withdrawn by`, k.withdrawn_at AS `withdrawn at`, k.runbook_url AS runbook
                     FROM grafana_acknowledgements k WHERE {_CHOSEN.format("k")} AND $__timeFilter(k.at)
                     ORDER BY k.id DESC LIMIT 100
                     """,
                     quiet=True,
                 ),
             ),
-            "table", width=8, columns=ALERTS | {"at": MOMENT}, empty="Nobody took an alert on.",
+            "table", width=8, columns=ALERTS | {"at": MOMENT, "withdrawn at": MOMENT}, empty="Nobody took an alert on.",
         ),
     ),
 )  # fmt: skip
