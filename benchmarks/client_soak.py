@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent
@@ -73,20 +74,32 @@ class Database(MariaDB):
             return list(cursor.fetchall())
 
 
-def soak(folder: Path, runs: int, shells: int, seconds: float, chance: random.Random) -> dict[str, object]:
+@dataclass(frozen=True)
+class Chain:
+    """The way from a run to its row: what is killed, and the tenant's environment."""
+
+    database: Database
+    gateway: Keeper
+    sender: Keeper
+    tenant: dict[str, str]
+
+    def stop(self) -> None:
+        for part in (self.sender, self.gateway, self.database):
+            part.stop()
+
+
+def started(folder: Path) -> Chain:
+    """Start userdb, the gateway with a token for the tenant, and the tenant's sender."""
     database = Database(folder / "mariadb", free_port())
     database.folder.mkdir()
     database.start()
     base = {n: v for n, v in os.environ.items() if not n.startswith(("DJANGO_", "USERDB", "GATEWAY_"))}
     keys = {"USERDB_URL": database.url, "DJANGO_SECRET_KEY": "of-the-soak-only"}
-    subprocess.run(
-        [sys.executable, str(SOURCE / "manage.py"), "migrate", "-v0", "--skip-checks"], env=base | keys, check=True
-    )
+    migrate = [sys.executable, str(SOURCE / "manage.py"), "migrate", "-v0", "--skip-checks"]
+    subprocess.run(migrate, env=base | keys, check=True)
     gateway_at = f"127.0.0.1:{free_port()}"
-    token = subprocess.run(
-        [str(BIN / "route-management"), "token", "create", "soak"],
-        env=base | keys, check=True, capture_output=True, text=True,
-    ).stdout.strip()  # fmt: skip
+    create = [str(BIN / "route-management"), "token", "create", "soak"]
+    token = subprocess.run(create, env=base | keys, check=True, capture_output=True, text=True).stdout.strip()
     tenant = base | {
         "GATEWAY_URL": f"http://{gateway_at}",
         "GATEWAY_TOKEN": token,
@@ -95,9 +108,15 @@ def soak(folder: Path, runs: int, shells: int, seconds: float, chance: random.Ra
     web = [str(BIN / "route-management"), "web", f"--web.listen-address={gateway_at}"]
     gateway = Keeper([*web, f"--metrics.listen-address=127.0.0.1:{free_port()}"], base | keys)
     serve = [str(BIN / "gateway-client"), "serve", f"--web.listen-address=127.0.0.1:{free_port()}"]
-    sender = Keeper(serve, tenant)
+    return Chain(database, gateway, Keeper(serve, tenant), tenant)
+
+
+def soak(folder: Path, runs: int, shells: int, seconds: float, chance: random.Random) -> dict[str, object]:
+    """Run the cases while parts of the chain are killed; return the figures once every report has arrived."""
+    chain = started(folder)
     over = threading.Event()
-    killer = threading.Thread(target=kill_at_random, args=([gateway, sender, database], chance, over))
+    victims = [chain.gateway, chain.sender, chain.database]
+    killer = threading.Thread(target=kill_at_random, args=(victims, chance, over))
     killer.start()
     loads = [chance.choice(("500", "1000")) for _ in range(runs)]
     pace = seconds * shells / runs
@@ -105,7 +124,7 @@ def soak(folder: Path, runs: int, shells: int, seconds: float, chance: random.Ra
     def run(load: str) -> int:
         began = time.monotonic()
         command = [str(BIN / "gateway-client"), "run", "--task", "feeder", "--", *FEEDER, "--load-kw", load]
-        code = subprocess.run(command, env=tenant, capture_output=True, check=False).returncode
+        code = subprocess.run(command, env=chain.tenant, capture_output=True, check=False).returncode
         over.wait(max(0.0, pace - (time.monotonic() - began)))
         return code
 
@@ -114,12 +133,10 @@ def soak(folder: Path, runs: int, shells: int, seconds: float, chance: random.Ra
     over.set()
     killer.join()
     began = time.monotonic()
-    _until(lambda: _waiting(tenant) == 0, 180)
+    _until(lambda: _waiting(chain.tenant) == 0, 180)
     drained = time.monotonic() - began
-    rows = database.rows()
-    sender.stop()
-    gateway.stop()
-    database.stop()
+    rows = chain.database.rows()
+    chain.stop()
     failures = loads.count("1000")
     return {
         "runs": runs,
@@ -128,7 +145,7 @@ def soak(folder: Path, runs: int, shells: int, seconds: float, chance: random.Ra
         "rows": len(rows),
         "distinct": len({row[0] for row in rows}),
         "named": dict(Counter(row[2] for row in rows)),
-        "kills": {"gateway": gateway.kills, "sender": sender.kills, "mariadb": database.kills},
+        "kills": {"gateway": chain.gateway.kills, "sender": chain.sender.kills, "mariadb": chain.database.kills},
         "drained_seconds": round(drained, 1),
     }
 

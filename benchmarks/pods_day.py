@@ -186,57 +186,69 @@ def kept(database: MariaDB) -> Counter[tuple[str, str]]:
     )
 
 
+EVENTS = {"exporter": 0.11, "watches cut": 0.05, "userdb": 0.31, "refusals": 0.13, "history forgotten": 0.24}
+"""What goes wrong, once in which share of the day."""
+
+
+class Trouble:
+    """What goes wrong while the day passes, each at its time."""
+
+    def __init__(self, cluster: Cluster, exporters: list[Exporter], database: MariaDB) -> None:
+        self._server, self._exporters, self._database = cluster.server, exporters, database
+        self._due = dict(EVENTS)
+        self._back_at = 0.0
+        """When userdb comes back, as a share of the day; 0 while it is there."""
+        self.counts: Counter[str] = Counter()
+
+    def until(self, day: float) -> None:
+        """Let what is due at this share of the day go wrong."""
+        if day > self._back_at:
+            self.bring_back()
+        for name, every in EVENTS.items():
+            if day >= self._due[name]:
+                self._due[name] += every
+                self.counts[name] += 1
+                self._happen(name, day)
+
+    def bring_back(self) -> None:
+        """Start userdb where it is away."""
+        if self._back_at:
+            self._database.start()
+            self._back_at = 0.0
+
+    def _happen(self, name: str, day: float) -> None:
+        if name == "exporter":
+            exporter = self._exporters[self.counts[name] % 2]
+            exporter.kill()
+            exporter.start()
+            # what the other one alone has heard must be in userdb before its turn comes
+            self.bring_back()
+            settle(self._exporters)
+        elif name == "watches cut":
+            self._server.end_watches()
+        elif name == "userdb":
+            self._database.stop(signal.SIGKILL)
+            self._back_at = day + 0.04
+        elif name == "refusals":
+            self._server.refuse("watch", 503, retry_after="1", times=2)
+            self._server.refuse("list", 429, retry_after="1")
+            self._server.end_watches()
+        elif not self._back_at:
+            settle(self._exporters)  # what a server forgets before anybody heard it, nobody can tell
+            self._server.compact()
+            self._server.end_watches()
+
+
 def live(cluster: Cluster, exporters: list[Exporter], database: MariaDB) -> dict[str, int]:
     """Let the day pass; return how often what went wrong."""
-    went_wrong: Counter[str] = Counter()
-    events = [
-        ("exporter", 0.11),
-        ("watches cut", 0.05),
-        ("userdb", 0.31),
-        ("refusals", 0.13),
-        ("history forgotten", 0.24),
-    ]
-    due = dict(events)
-    back_at = 0.0
+    trouble = Trouble(cluster, exporters, database)
     while cluster.done < cluster.changes:
         cluster.step()
         if cluster.done % 25 < 3:
             time.sleep(0.01)
-        day = cluster.done / cluster.changes
-        if back_at and day > back_at:
-            database.start()
-            back_at = 0.0
-        for name, every in events:
-            if day < due[name]:
-                continue
-            due[name] += every
-            went_wrong[name] += 1
-            if name == "exporter":
-                exporter = exporters[went_wrong[name] % 2]
-                exporter.kill()
-                exporter.start()
-                # what the other one alone has heard must be in userdb before its turn comes
-                if back_at:
-                    database.start()
-                    back_at = 0.0
-                settle(exporters)
-            elif name == "watches cut":
-                cluster.server.end_watches()
-            elif name == "userdb":
-                database.stop(signal.SIGKILL)
-                back_at = day + 0.04
-            elif name == "refusals":
-                cluster.server.refuse("watch", 503, retry_after="1", times=2)
-                cluster.server.refuse("list", 429, retry_after="1")
-                cluster.server.end_watches()
-            else:
-                if not back_at:
-                    settle(exporters)  # what a server forgets before anybody heard it, nobody can tell
-                    cluster.server.compact()
-                    cluster.server.end_watches()
-    if back_at:
-        database.start()
-    return dict(went_wrong)
+        trouble.until(cluster.done / cluster.changes)
+    trouble.bring_back()
+    return dict(trouble.counts)
 
 
 def main() -> int:
