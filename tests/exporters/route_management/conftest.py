@@ -2,12 +2,15 @@
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from exporters.route_management import known_tenants
+from exporters.route_management.request_history import RequestHistory
+from tests.exporters.route_management.history import Clock
 from userdb import tokens
 from userdb.models import Tenant
 
@@ -53,3 +56,16 @@ def report(client: Client, token: str) -> Report:
         )
 
     return send
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def history(alpha: Tenant, clock: Clock) -> Iterator[RequestHistory]:
+    """A history without a thread: a test does its steps."""
+    known_tenants.read()
+    yield RequestHistory(background=False, clock=clock)
+    known_tenants._names = frozenset()
