@@ -90,7 +90,7 @@ def view(page: Any, request: HttpRequest, alert: Alert | None, frame: dict[str, 
             page.message_user(request, made, messages.SUCCESS)
             return redirect("admin:userdb_alert_change", alert.pk)
         form.add_error(None, f"No silence was made. {made}")
-    context = {**frame, "form": form, "subtitle": "silences", **covering(alert)}
+    context = {**frame, "form": form, "subtitle": "Silences", **covering(alert)}
     return TemplateResponse(request, "admin/userdb/alert/silences.html", context)
 
 
