@@ -8,6 +8,7 @@ from django.test import Client
 
 from alert_bridge.reconcile import Reconcile
 from tests.alert_bridge.alertmanagers import Lister, lister
+from tests.alert_bridge.receivers import Receiver, receiver
 from tests.alert_bridge.words import webhook
 from userdb.models import Channel
 
@@ -49,6 +50,22 @@ def hook(vendor: str) -> Channel:
     """A webhook channel that wants critical alerts only."""
     channel = Channel(name="hook", kind="webhook", matchers='severity="critical"')
     channel.secrets = {"url": "http://127.0.0.1:1/", "secret": "s3cret"}
+    channel.save()
+    return channel
+
+
+@pytest.fixture
+def destination() -> Iterator[Receiver]:
+    """Where a webhook channel's messages go: it keeps them, and answers as a test tells it to."""
+    with receiver() as made:
+        yield made
+
+
+@pytest.fixture
+def limited_hook(vendor: str, destination: Receiver) -> Channel:
+    """A webhook channel to that destination which takes 5 messages a minute."""
+    channel = Channel(name="hook", kind="webhook", per_minute=5)
+    channel.secrets = {"url": destination.url, "secret": "s3cret"}
     channel.save()
     return channel
 

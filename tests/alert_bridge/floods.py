@@ -12,14 +12,6 @@ from userdb import clock
 from userdb.models import Channel, DeliveryAttempt, Notification
 
 
-def limited(server: Receiver) -> Channel:
-    """Make the channel `hook`, which takes 5 messages a minute."""
-    channel = Channel(name="hook", kind="webhook", per_minute=5)
-    channel.secrets = {"url": server.url, "secret": "s3cret"}
-    channel.save()
-    return channel
-
-
 def told(server: Receiver) -> list[dict[str, Any]]:
     return [json.loads(got.body) for got in server.got]
 

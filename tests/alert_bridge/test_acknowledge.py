@@ -130,7 +130,8 @@ def test_what_was_withdrawn_stays_on_record_with_who_and_when(operator: Client, 
     withdraw(member("operator", "bob"), alert)
     entry = Acknowledgement.objects.get()
     assert (entry.by, entry.note, entry.withdrawn_by) == ("alice", "on it", "bob")
-    assert entry.withdrawn_at and before <= entry.withdrawn_at <= clock.now()
+    assert entry.withdrawn_at
+    assert before <= entry.withdrawn_at <= clock.now()
     audit = AuditEntry.objects.latest("pk")
     assert (audit.by, audit.action, audit.object_id) == ("bob", "withdraw_acknowledgement", str(alert.pk))
     assert audit.new == {"acknowledged by": "alice", "note": "on it"}

@@ -1,6 +1,5 @@
 """What a digest says, and what it costs."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +10,8 @@ from alert_bridge import claims, digest_message
 from alert_bridge.channels.base import DeliveryError, Receipt, TemporaryError
 from alert_bridge.relay import Relay, send
 from tests.alert_bridge.conftest import Post
-from tests.alert_bridge.floods import a_minute_later, begun, digest, flood, limited, told
-from tests.alert_bridge.receivers import Receiver, receiver, status
+from tests.alert_bridge.floods import a_minute_later, begun, digest, flood, told
+from tests.alert_bridge.receivers import Receiver, status
 from tests.alert_bridge.words import resolved
 from userdb.models import Alert, Channel, Notification
 from userdb.router import alias
@@ -23,22 +22,13 @@ THANKS = Receipt("200", "thanks")
 BUSY = TemporaryError("server_error", "busy", "503")
 
 
-@pytest.fixture
-def server() -> Iterator[Receiver]:
-    with receiver() as made:
-        yield made
-
-
-@pytest.fixture
-def hook(vendor: str, server: Receiver) -> Channel:
-    return limited(server)
-
-
-def test_a_person_reads_counts_groups_and_links_of_the_worst(post: Post, hook: Channel, server: Receiver) -> None:
+def test_a_person_reads_counts_groups_and_links_of_the_worst(
+    post: Post, limited_hook: Channel, destination: Receiver
+) -> None:
     flood(post, 12)
     post(resolved("000"))
     flood(post, 3, first=100, alertname="PodNotReady", severity="warning")
-    [claim] = claims.take(hook.pk)
+    [claim] = claims.take(limited_hook.pk)
     start = claims.start(claim, "tests")
     assert start is not None
     assert start.contents is not None
@@ -60,26 +50,30 @@ def test_a_person_reads_counts_groups_and_links_of_the_worst(post: Post, hook: C
     assert message.url.endswith(f"/admin/userdb/notification/{start.notification.pk}/change/")
 
 
-def test_a_chinese_channel_reads_it_in_chinese(post: Post, hook: Channel, server: Receiver) -> None:
+def test_a_chinese_channel_reads_it_in_chinese(post: Post, limited_hook: Channel, destination: Receiver) -> None:
     Channel.objects.update(language="zh")
     flood(post, 6)
-    Relay().deliver_due(hook)
-    assert told(server)[0]["title"].startswith("【告警汇总】6 个告警,其中 6 个仍在触发:error SimulationFailing(alpha)")
+    Relay().deliver_due(limited_hook)
+    assert told(destination)[0]["title"].startswith(
+        "【告警汇总】6 个告警,其中 6 个仍在触发:error SimulationFailing(alpha)"
+    )
 
 
 @pytest.mark.parametrize("annotations", [["written", "by", "hand"], "by hand", {"summary": 7}])
-def test_annotations_written_by_hand_cost_the_summary_alone(post: Post, hook: Channel, annotations: Any) -> None:
+def test_annotations_written_by_hand_cost_the_summary_alone(
+    post: Post, limited_hook: Channel, annotations: Any
+) -> None:
     flood(post, 6)
     Alert.objects.update(annotations=annotations)
-    assert Relay().deliver_due(hook) == 1
+    assert Relay().deliver_due(limited_hook) == 1
     assert digest().state == "delivered"
 
 
-def test_what_a_digest_costs_does_not_grow_with_its_members(post: Post, hook: Channel) -> None:
+def test_what_a_digest_costs_does_not_grow_with_its_members(post: Post, limited_hook: Channel) -> None:
     def statements(count: int, first: int) -> int:
         flood(post, count, first)
         with CaptureQueriesContext(connections[alias()]) as captured:
-            claims.delivered(begun(hook), THANKS, 5)
+            claims.delivered(begun(limited_hook), THANKS, 5)
         return len(captured)
 
     few = statements(6, 0)
@@ -88,8 +82,10 @@ def test_what_a_digest_costs_does_not_grow_with_its_members(post: Post, hook: Ch
     assert Notification.objects.latest("id").members.filter(state="delivered").count() == 500
 
 
-def test_send_raises_nothing_but_delivery_errors_for_a_digest(post: Post, hook: Channel, server: Receiver) -> None:
-    server.answer = status(500)
+def test_send_raises_nothing_but_delivery_errors_for_a_digest(
+    post: Post, limited_hook: Channel, destination: Receiver
+) -> None:
+    destination.answer = status(500)
     flood(post, 6)
     with pytest.raises(DeliveryError):
-        send(begun(hook))
+        send(begun(limited_hook))

@@ -1,7 +1,6 @@
 """What comes too late is not told as if it were new: a digest tells what fires still, and what came and went meanwhile."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from alert_bridge import claims
 from alert_bridge.channels.base import PermanentError, Receipt, TemporaryError
 from alert_bridge.relay import Relay
 from tests.alert_bridge.conftest import Post
-from tests.alert_bridge.receivers import Receiver, receiver, status
+from tests.alert_bridge.receivers import Receiver, status
 from tests.alert_bridge.words import firing, resolved
 from userdb import clock
 from userdb.models import Channel, DeliveryAttempt, Notification
@@ -24,22 +23,16 @@ BUSY = TemporaryError("connection", "no connection")
 
 
 @pytest.fixture
-def server() -> Iterator[Receiver]:
-    with receiver() as made:
-        yield made
-
-
-@pytest.fixture
-def chat(vendor: str, server: Receiver) -> Channel:
+def chat(vendor: str, destination: Receiver) -> Channel:
     """A channel of the default: late after an hour."""
     channel = Channel(name="chat", kind="webhook")
-    channel.secrets = {"url": server.url, "secret": "s3cret"}
+    channel.secrets = {"url": destination.url, "secret": "s3cret"}
     channel.save()
     return channel
 
 
-def told(server: Receiver) -> list[dict[str, Any]]:
-    return [json.loads(got.body) for got in server.got]
+def told(destination: Receiver) -> list[dict[str, Any]]:
+    return [json.loads(got.body) for got in destination.got]
 
 
 def states(**which: Any) -> list[tuple[str, str, str]]:
@@ -63,19 +56,19 @@ def go(channel: Channel) -> None:
 
 @pytest.mark.parametrize(("minutes", "kind"), [(59, "firing"), (61, "digest")])
 def test_after_an_hour_a_firing_is_told_in_a_digest_alone(
-    post: Post, chat: Channel, server: Receiver, minutes: float, kind: str
+    post: Post, chat: Channel, destination: Receiver, minutes: float, kind: str
 ) -> None:
     post(firing())
     pass_minutes(minutes)
     go(chat)
-    assert [document["kind"] for document in told(server)] == [kind]
+    assert [document["kind"] for document in told(destination)] == [kind]
 
 
-def test_it_says_that_it_is_late_and_what_fires(post: Post, chat: Channel, server: Receiver) -> None:
+def test_it_says_that_it_is_late_and_what_fires(post: Post, chat: Channel, destination: Receiver) -> None:
     post(firing())
     pass_minutes(61)
     go(chat)
-    [document] = told(server)
+    [document] = told(destination)
     assert document["title"] == "[MISSED] 1 alerts, 1 of them firing: error SimulationFailing (alpha)"
     assert (document["late"], document["members"][0]["reason"]) == (1, "late")
     assert states() == [("firing", "delivered", "late"), ("digest", "delivered", "")]
@@ -83,59 +76,61 @@ def test_it_says_that_it_is_late_and_what_fires(post: Post, chat: Channel, serve
 
 @pytest.mark.parametrize(("after", "kind"), [(timedelta(minutes=5), "digest"), (None, "firing")])
 def test_each_channel_has_its_own_limit_or_none(
-    post: Post, chat: Channel, server: Receiver, after: timedelta | None, kind: str
+    post: Post, chat: Channel, destination: Receiver, after: timedelta | None, kind: str
 ) -> None:
     Channel.objects.update(late_after=after)
     post(firing())
     pass_minutes(6)
     go(chat)
-    assert told(server)[0]["kind"] == kind
+    assert told(destination)[0]["kind"] == kind
 
 
 def test_an_end_that_comes_late_after_its_firing_was_told_is_in_the_digest_too(
-    post: Post, chat: Channel, server: Receiver
+    post: Post, chat: Channel, destination: Receiver
 ) -> None:
     post(firing())
     go(chat)
     post(resolved())
     pass_minutes(61)
     go(chat)
-    [_, document] = told(server)
+    [_, document] = told(destination)
     assert (document["kind"], document["firing"], document["resolved"]) == ("digest", 0, 1)
 
 
-def test_quiet_hours_make_nothing_late(post: Post, chat: Channel, server: Receiver) -> None:
+def test_quiet_hours_make_nothing_late(post: Post, chat: Channel, destination: Receiver) -> None:
     post(firing())
     pass_minutes(480)
     Notification.objects.update(first_due_at=clock.now() - timedelta(minutes=1))
     go(chat)
-    assert [document["kind"] for document in told(server)] == ["firing"]
+    assert [document["kind"] for document in told(destination)] == ["firing"]
 
 
 def test_an_end_of_something_late_goes_into_the_same_digest_though_it_is_new(
-    post: Post, chat: Channel, server: Receiver
+    post: Post, chat: Channel, destination: Receiver
 ) -> None:
     post(firing())
     pass_minutes(61)
     post(resolved())
     go(chat)
-    [document] = told(server)
+    [document] = told(destination)
     assert [member["kind"] for member in document["members"]] == ["firing", "resolved"]
     assert (document["status"], document["resolved"]) == ("resolved", 1)
 
 
 def test_what_is_new_and_was_not_tried_is_told_as_news_after_the_digest(
-    post: Post, chat: Channel, server: Receiver
+    post: Post, chat: Channel, destination: Receiver
 ) -> None:
     post(firing("a1"))
     pass_minutes(61)
     post(firing("b2"))
     go(chat)
-    assert [document["kind"] for document in told(server)] == ["digest", "firing"]
+    assert [document["kind"] for document in told(destination)] == ["digest", "firing"]
 
 
-def test_a_chat_that_was_down_for_three_hours_gets_one_message(post: Post, chat: Channel, server: Receiver) -> None:
-    server.answer = status(503)
+def test_a_chat_that_was_down_for_three_hours_gets_one_message(
+    post: Post, chat: Channel, destination: Receiver
+) -> None:
+    destination.answer = status(503)
     for number in range(12):  # every 15 minutes another alert; every other one is over when the next comes
         post(firing(f"{number:02}"))
         if number % 2:
@@ -143,20 +138,20 @@ def test_a_chat_that_was_down_for_three_hours_gets_one_message(post: Post, chat:
         for _ in range(3):
             go(chat)
             pass_minutes(5)
-    before = len(server.got)
+    before = len(destination.got)
     assert {kind for kind, state, _ in states(state="dead")} == set()
-    server.answer = status(200)
+    destination.answer = status(200)
     for _ in range(2):
         pass_minutes(1)
         go(chat)
-    [document] = told(server)[before:]
+    [document] = told(destination)[before:]
     assert (document["firing"], document["resolved"]) == (6, 6)
     assert not Notification.objects.exclude(state="delivered").exists()
     fingerprints = {member["fingerprint"] for member in document["members"]}
     assert fingerprints == {f"{number:02}" for number in range(12)}
 
 
-def test_what_was_not_tried_yet_goes_on_while_a_digest_fails(post: Post, chat: Channel, server: Receiver) -> None:
+def test_what_was_not_tried_yet_goes_on_while_a_digest_fails(post: Post, chat: Channel, destination: Receiver) -> None:
     post(firing("a1"))
     pass_minutes(61)
     claims.mark_late(chat.pk)
@@ -165,24 +160,24 @@ def test_what_was_not_tried_yet_goes_on_while_a_digest_fails(post: Post, chat: C
     claims.failed(digest, BUSY, 5, 0.0)
     post(firing("b2"))
     go(chat)
-    assert [document["fingerprint"] for document in told(server)] == ["b2"]
+    assert [document["fingerprint"] for document in told(destination)] == ["b2"]
     Notification.objects.filter(kind="digest").update(due_at=clock.now())
     post(firing("c3"))
     go(chat)
-    assert [document.get("fingerprint", "digest") for document in told(server)] == ["b2", "c3", "digest"]
+    assert [document.get("fingerprint", "digest") for document in told(destination)] == ["b2", "c3", "digest"]
 
 
-def test_a_digest_that_failed_takes_in_what_has_failed_since(post: Post, chat: Channel, server: Receiver) -> None:
-    server.answer = status(503)
+def test_a_digest_that_failed_takes_in_what_has_failed_since(post: Post, chat: Channel, destination: Receiver) -> None:
+    destination.answer = status(503)
     post(firing("a1"))
     pass_minutes(61)
     go(chat)
     post(firing("b2"))
     go(chat)
-    server.answer = status(200)
+    destination.answer = status(200)
     pass_minutes(1)
     go(chat)
-    document = told(server)[-1]
+    document = told(destination)[-1]
     assert [(member["fingerprint"], member["reason"]) for member in document["members"]] == [
         ("a1", "late"),
         ("b2", "failed"),
@@ -190,10 +185,10 @@ def test_a_digest_that_failed_takes_in_what_has_failed_since(post: Post, chat: C
 
 
 def test_as_soon_as_the_channel_takes_something_again_the_digest_is_tried(
-    post: Post, chat: Channel, server: Receiver
+    post: Post, chat: Channel, destination: Receiver
 ) -> None:
     relay = Relay()
-    server.answer = status(503)
+    destination.answer = status(503)
     post(firing("a1"))
     pass_minutes(61)
     seat = relay._seat(chat)
@@ -202,11 +197,11 @@ def test_as_soon_as_the_channel_takes_something_again_the_digest_is_tried(
         relay.deliver_due(chat)
         Notification.objects.update(due_at=clock.now())
     Notification.objects.update(due_at=clock.now() + timedelta(seconds=60))
-    server.answer = status(200)
+    destination.answer = status(200)
     post(firing("b2"))
     seat.rests_until = 0.0
     relay.deliver_due(chat)
-    assert [document["kind"] for document in told(server)[3:]] == ["firing", "digest"]
+    assert [document["kind"] for document in told(destination)[3:]] == ["firing", "digest"]
 
 
 def test_what_is_late_is_in_a_state_of_its_own_until_a_digest_takes_it(post: Post, chat: Channel) -> None:
@@ -262,14 +257,14 @@ def test_what_is_late_of_a_channel_that_was_switched_off_is_void(post: Post, cha
     assert states() == [("firing", "void", "channel_disabled")]
 
 
-def test_late_ones_of_earlier_episodes_are_left_out(post: Post, chat: Channel, server: Receiver) -> None:
+def test_late_ones_of_earlier_episodes_are_left_out(post: Post, chat: Channel, destination: Receiver) -> None:
     post(firing())
     pass_minutes(61)
     claims.mark_late(chat.pk)
     post(resolved())
     post(firing(start=100))
     go(chat)
-    assert [document["kind"] for document in told(server)] == ["firing"]
+    assert [document["kind"] for document in told(destination)] == ["firing"]
     assert [state for _, state, _ in states()] == ["void", "void", "delivered"]
 
 

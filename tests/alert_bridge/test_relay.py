@@ -28,12 +28,6 @@ THREADS = pytest.mark.django_db(transaction=True, databases="__all__")
 
 
 @pytest.fixture
-def server() -> Iterator[Receiver]:
-    with receiver() as made:
-        yield made
-
-
-@pytest.fixture
 def relay() -> Iterator[Relay]:
     made = Relay()
     yield made
@@ -41,9 +35,9 @@ def relay() -> Iterator[Relay]:
     made.run()
 
 
-def to(server: Receiver, name: str = "hook") -> Channel:
+def to(destination: Receiver, name: str = "hook") -> Channel:
     channel = Channel(name=name, kind="webhook")
-    channel.secrets = {"url": server.url, "secret": "signing-s3cret"}
+    channel.secrets = {"url": destination.url, "secret": "signing-s3cret"}
     channel.save()
     return channel
 
@@ -52,23 +46,25 @@ def metric(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def told(server: Receiver) -> list[tuple[str, str]]:
-    return [(document["fingerprint"], document["kind"]) for document in (json.loads(got.body) for got in server.got)]
+def told(destination: Receiver) -> list[tuple[str, str]]:
+    return [
+        (document["fingerprint"], document["kind"]) for document in (json.loads(got.body) for got in destination.got)
+    ]
 
 
 @BOTH
-def test_what_is_owed_arrives_in_order_and_is_delivered(post: Post, server: Receiver, relay: Relay) -> None:
-    hook = to(server)
+def test_what_is_owed_arrives_in_order_and_is_delivered(post: Post, destination: Receiver, relay: Relay) -> None:
+    hook = to(destination)
     post(firing("a1"), firing("b2"))
     post(resolved("a1"))
     assert relay.deliver_due(hook) == 3
-    assert told(server) == [("a1", "firing"), ("b2", "firing"), ("a1", "resolved")]
+    assert told(destination) == [("a1", "firing"), ("b2", "firing"), ("a1", "resolved")]
     assert set(Notification.objects.values_list("state", flat=True)) == {"delivered"}
-    assert set(server.keys()) == set(Notification.objects.values_list("key", flat=True))
+    assert set(destination.keys()) == set(Notification.objects.values_list("key", flat=True))
 
 
-def test_tries_and_the_delay_are_counted(post: Post, server: Receiver, relay: Relay) -> None:
-    hook = to(server, "counted")
+def test_tries_and_the_delay_are_counted(post: Post, destination: Receiver, relay: Relay) -> None:
+    hook = to(destination, "counted")
     before = metric("mission_notifications_total", channel="counted", result="delivered", reason="")
     post(firing())
     relay.deliver_due(hook)
@@ -77,8 +73,8 @@ def test_tries_and_the_delay_are_counted(post: Post, server: Receiver, relay: Re
 
 
 @THREADS
-def test_every_reason_of_a_channel_is_counted_from_the_start(server: Receiver, relay: Relay) -> None:
-    to(server, "fresh")
+def test_every_reason_of_a_channel_is_counted_from_the_start(destination: Receiver, relay: Relay) -> None:
+    to(destination, "fresh")
     relay.step()
     for reason in REASONS:
         labels = {"channel": "fresh", "result": "failed", "reason": reason}
@@ -87,10 +83,10 @@ def test_every_reason_of_a_channel_is_counted_from_the_start(server: Receiver, r
 
 @BOTH
 def test_after_a_temporary_failure_the_channel_rests_and_gives_back_what_it_held(
-    post: Post, server: Receiver, relay: Relay
+    post: Post, destination: Receiver, relay: Relay
 ) -> None:
-    hook = to(server)
-    server.answer = status(503)
+    hook = to(destination)
+    destination.answer = status(503)
     post(firing("a1"), firing("b2"), firing("c3"))
     assert relay.deliver_due(hook) == 1
     assert relay.deliver_due(hook) == 0
@@ -99,10 +95,10 @@ def test_after_a_temporary_failure_the_channel_rests_and_gives_back_what_it_held
 
 
 def test_a_permanent_refusal_of_one_message_does_not_make_the_channel_rest(
-    post: Post, server: Receiver, relay: Relay
+    post: Post, destination: Receiver, relay: Relay
 ) -> None:
-    hook = to(server)
-    server.answer = status(422, b"I know no a1")
+    hook = to(destination)
+    destination.answer = status(422, b"I know no a1")
     post(firing("a1"), firing("b2"))
     assert relay.deliver_due(hook) == 2
     assert [n.reason for n in Notification.objects.filter(state="dead")] == ["rejected", "rejected"]
@@ -111,31 +107,31 @@ def test_a_permanent_refusal_of_one_message_does_not_make_the_channel_rest(
 
 @BOTH
 @THREADS
-def test_a_rested_channel_is_tried_again_and_delivers(post: Post, server: Receiver, relay: Relay) -> None:
-    to(server)
-    server.answer = status(503)
+def test_a_rested_channel_is_tried_again_and_delivers(post: Post, destination: Receiver, relay: Relay) -> None:
+    to(destination)
+    destination.answer = status(503)
     post(firing("a1"), firing("b2"))
     relay.step()
     until(lambda: DeliveryAttempt.objects.filter(outcome="temporary").count() == 1)
-    server.answer = status(200)
+    destination.answer = status(200)
     until(lambda: relay.step() or Notification.objects.filter(state="delivered").count() == 2)
     # the first was asked to wait 1 to 2 s, the channel half of that: the second one overtook it
-    assert told(server) == [("a1", "firing"), ("b2", "firing"), ("a1", "firing")]
+    assert told(destination) == [("a1", "firing"), ("b2", "firing"), ("a1", "firing")]
 
 
 @BOTH
 @THREADS
-def test_a_channel_that_hangs_delays_no_other(post: Post, server: Receiver, relay: Relay) -> None:
+def test_a_channel_that_hangs_delays_no_other(post: Post, destination: Receiver, relay: Relay) -> None:
     let_go = threading.Event()
     with receiver(lambda request: (let_go.wait(10), status(200)(request))[1]) as hanging:
         to(hanging, "a-hanging")
-        to(server, "quick")
+        to(destination, "quick")
         post(firing())
         relay.step()
         until(lambda: len(hanging.got) == 1)
-        until(lambda: len(server.got) == 1)
+        until(lambda: len(destination.got) == 1)
         post(resolved())
-        until(lambda: relay.step() or len(server.got) == 2)
+        until(lambda: relay.step() or len(destination.got) == 2)
         assert len(hanging.got) == 1
         assert Notification.objects.filter(channel__name="quick", state="delivered").count() >= 1
         let_go.set()
@@ -145,15 +141,15 @@ def test_a_channel_that_hangs_delays_no_other(post: Post, server: Receiver, rela
 @BOTH
 @THREADS
 def test_told_to_stop_it_finishes_what_is_under_way_and_gives_back_the_rest(
-    post: Post, server: Receiver, relay: Relay
+    post: Post, destination: Receiver, relay: Relay
 ) -> None:
-    to(server)
+    to(destination)
 
     def stopping(request: Any) -> None:
         relay.stop.set()
         status(200)(request)
 
-    server.answer = stopping
+    destination.answer = stopping
     post(firing("a1"), firing("b2"))
     relay.step()
     relay.run()
@@ -161,14 +157,14 @@ def test_told_to_stop_it_finishes_what_is_under_way_and_gives_back_the_rest(
 
 
 @THREADS
-def test_a_round_with_nothing_due_starts_no_worker(post: Post, server: Receiver, relay: Relay) -> None:
-    to(server)
+def test_a_round_with_nothing_due_starts_no_worker(post: Post, destination: Receiver, relay: Relay) -> None:
+    to(destination)
     relay.step()
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("relay_")] == []
 
 
-def test_a_channel_whose_secrets_no_key_opens_is_tried_again(post: Post, server: Receiver, relay: Relay) -> None:
-    hook = to(server)
+def test_a_channel_whose_secrets_no_key_opens_is_tried_again(post: Post, destination: Receiver, relay: Relay) -> None:
+    hook = to(destination)
     Channel.objects.update(secret_token="not-a-token")
     post(firing())
     relay.deliver_due(hook)
@@ -177,9 +173,9 @@ def test_a_channel_whose_secrets_no_key_opens_is_tried_again(post: Post, server:
 
 
 def test_keys_are_rotated_by_putting_the_new_one_first(
-    post: Post, server: Receiver, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    post: Post, destination: Receiver, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hook, old, new = to(server), os.environ["USERDB_SECRET_KEYS"], Fernet.generate_key().decode()
+    hook, old, new = to(destination), os.environ["USERDB_SECRET_KEYS"], Fernet.generate_key().decode()
     post(firing("a1"))
     monkeypatch.setenv("USERDB_SECRET_KEYS", f"{new},{old}")
     assert checks.secrets_trouble() is None
@@ -203,9 +199,9 @@ def test_settings_that_cannot_be_used_are_dead_and_say_why(post: Post, mail: Cha
 
 
 def test_a_row_that_makes_the_bridge_fail_counts_its_tries_and_harms_no_other(
-    post: Post, server: Receiver, relay: Relay, caplog: pytest.LogCaptureFixture
+    post: Post, destination: Receiver, relay: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hook = to(server)
+    hook = to(destination)
     post(firing("a1"), firing("b2"))
     Alert.objects.filter(identity="a1").update(annotations=["written", "by", "hand"])
     relay.deliver_due(hook)
@@ -243,15 +239,15 @@ ECHOES = ["no hook at {url}", "no hook at {path}", "no hook at {query}", "signed
 @pytest.mark.parametrize("code", [200, 400, 503])
 @pytest.mark.parametrize("echo", ECHOES)
 def test_no_secret_of_a_webhook_is_kept_though_the_receiver_repeats_it(
-    post: Post, server: Receiver, relay: Relay, caplog: pytest.LogCaptureFixture, code: int, echo: str
+    post: Post, destination: Receiver, relay: Relay, caplog: pytest.LogCaptureFixture, code: int, echo: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
     parts = {"path": "T0PS3CRET/hooks", "query": "token=qu3ry", "secret": "signing-s3cret"}
-    url = f"http://127.0.0.1:{server.server_port}/{parts['path']}?{parts['query']}"
-    hook = to(server)
+    url = f"http://127.0.0.1:{destination.server_port}/{parts['path']}?{parts['query']}"
+    hook = to(destination)
     hook.secrets = {"url": url, "secret": parts["secret"]}
     hook.save()
-    server.answer = status(code, echo.format(url=url, **parts).encode())
+    destination.answer = status(code, echo.format(url=url, **parts).encode())
     post(firing())
     relay.deliver_due(hook)
     assert "***" in DeliveryAttempt.objects.get().answer
@@ -263,10 +259,10 @@ def test_no_secret_of_a_webhook_is_kept_though_the_receiver_repeats_it(
     "url", ["http://127.0.0.1:{port}/T0PS3CRET", "http://T0PS3CRET:x@[::1/", "http://a..b/T0PS3CRET"]
 )
 def test_no_url_is_in_the_error_of_a_connection_that_fails(
-    post: Post, server: Receiver, relay: Relay, caplog: pytest.LogCaptureFixture, url: str
+    post: Post, destination: Receiver, relay: Relay, caplog: pytest.LogCaptureFixture, url: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    hook = to(server)
+    hook = to(destination)
     hook.secrets = {"url": url.format(port=free_port()), "secret": "signing-s3cret"}
     hook.save()
     post(firing("a1"), firing("b2"))

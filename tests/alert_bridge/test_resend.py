@@ -1,7 +1,6 @@
 """Dead letters sent again: owed under lock, tries and lateness from now on, the end carried, on record, order kept."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ from alert_bridge.relay import Relay
 from alert_bridge.resend_command import run
 from runtime.settings import SettingsError
 from tests.alert_bridge.conftest import Post
-from tests.alert_bridge.receivers import Receiver, receiver
+from tests.alert_bridge.receivers import Receiver
 from tests.alert_bridge.words import firing, resolved
 from userdb import clock
 from userdb.models import AuditEntry, Channel, Notification
@@ -28,15 +27,9 @@ BUSY = TemporaryError("server_error", "busy", "503")
 
 
 @pytest.fixture
-def server() -> Iterator[Receiver]:
-    with receiver() as made:
-        yield made
-
-
-@pytest.fixture
-def hook(vendor: str, server: Receiver) -> Channel:
+def hook(vendor: str, destination: Receiver) -> Channel:
     channel = Channel(name="hook", kind="webhook")
-    channel.secrets = {"url": server.url, "secret": "s3cret"}
+    channel.secrets = {"url": destination.url, "secret": "s3cret"}
     channel.save()
     return channel
 
@@ -53,21 +46,21 @@ def states() -> list[tuple[str, str, str]]:
     return list(Notification.objects.order_by("id").values_list("kind", "state", "reason"))
 
 
-def told(server: Receiver) -> list[dict[str, Any]]:
-    return [json.loads(got.body) for got in server.got]
+def told(destination: Receiver) -> list[dict[str, Any]]:
+    return [json.loads(got.body) for got in destination.got]
 
 
 def everything(by: str = "alice") -> int:
     return resend.resend(resend.dead(), by)
 
 
-def test_a_dead_letter_is_owed_again_and_arrives(post: Post, hook: Channel, server: Receiver) -> None:
+def test_a_dead_letter_is_owed_again_and_arrives(post: Post, hook: Channel, destination: Receiver) -> None:
     post(firing())
     refuse(hook)
     assert everything() == 1
     assert states() == [("firing", "owed", "")]
     Relay().deliver_due(hook)
-    assert [(document["kind"], document["status"]) for document in told(server)] == [("firing", "firing")]
+    assert [(document["kind"], document["status"]) for document in told(destination)] == [("firing", "firing")]
 
 
 def test_its_tries_count_from_now_on(post: Post, hook: Channel) -> None:
@@ -84,23 +77,23 @@ def test_its_tries_count_from_now_on(post: Post, hook: Channel) -> None:
     assert Notification.objects.get().due_at - recorded.at == timedelta(seconds=2)
 
 
-def test_its_lateness_counts_from_now_on(post: Post, hook: Channel, server: Receiver) -> None:
+def test_its_lateness_counts_from_now_on(post: Post, hook: Channel, destination: Receiver) -> None:
     post(firing())
     refuse(hook)
     Notification.objects.update(first_due_at=clock.now() - timedelta(hours=5))
     everything()
     Relay().deliver_due(hook)
-    assert [document["kind"] for document in told(server)] == ["firing"]
+    assert [document["kind"] for document in told(destination)] == ["firing"]
 
 
-def test_after_the_episodes_end_it_carries_the_end(post: Post, hook: Channel, server: Receiver) -> None:
+def test_after_the_episodes_end_it_carries_the_end(post: Post, hook: Channel, destination: Receiver) -> None:
     post(firing())
     refuse(hook)
     post(resolved())
     Relay().deliver_due(hook)
     everything()
     Relay().deliver_due(hook)
-    document = told(server)[-1]
+    document = told(destination)[-1]
     assert (document["kind"], document["status"], document["ends_at"]) == (
         "firing",
         "resolved",
@@ -110,7 +103,7 @@ def test_after_the_episodes_end_it_carries_the_end(post: Post, hook: Channel, se
 
 
 def test_while_its_end_waits_too_it_says_that_it_fires_and_the_end_follows(
-    post: Post, hook: Channel, server: Receiver
+    post: Post, hook: Channel, destination: Receiver
 ) -> None:
     post(firing())
     refuse(hook)
@@ -118,14 +111,14 @@ def test_while_its_end_waits_too_it_says_that_it_fires_and_the_end_follows(
     refuse(hook)
     assert everything() == 2
     Relay().deliver_due(hook)
-    assert [(document["kind"], document["status"]) for document in told(server)] == [
+    assert [(document["kind"], document["status"]) for document in told(destination)] == [
         ("firing", "firing"),
         ("resolved", "resolved"),
     ]
 
 
 def test_one_that_a_later_episode_has_followed_is_sent_because_somebody_asked_for_it(
-    post: Post, hook: Channel, server: Receiver
+    post: Post, hook: Channel, destination: Receiver
 ) -> None:
     post(firing())
     refuse(hook)
@@ -133,7 +126,10 @@ def test_one_that_a_later_episode_has_followed_is_sent_because_somebody_asked_fo
     Relay().deliver_due(hook)
     everything()
     Relay().deliver_due(hook)
-    assert [(document["episode"], document["status"]) for document in told(server)] == [(2, "firing"), (1, "resolved")]
+    assert [(document["episode"], document["status"]) for document in told(destination)] == [
+        (2, "firing"),
+        (1, "resolved"),
+    ]
 
 
 def test_an_episode_that_opens_after_the_resend_makes_it_void(post: Post, hook: Channel) -> None:
@@ -206,23 +202,23 @@ def dead_digest(post: Post, hook: Channel) -> Notification:
 
 
 def test_a_dead_digest_stands_for_its_members_and_takes_them_with_it(
-    post: Post, hook: Channel, server: Receiver
+    post: Post, hook: Channel, destination: Receiver
 ) -> None:
     digest = dead_digest(post, hook)
     assert list(resend.dead()) == [digest]
     assert resend.resend(Notification.objects.all(), "alice") == 1
     assert {state for _, state, _ in states()} == {"in_digest", "owed"}
     Relay().deliver_due(hook)
-    assert [(document["kind"], document["firing"]) for document in told(server)] == [("digest", 6)]
+    assert [(document["kind"], document["firing"]) for document in told(destination)] == [("digest", 6)]
     assert {state for _, state, _ in states()} == {"delivered"}
 
 
-def test_a_member_that_is_chosen_alone_leaves_its_digest(post: Post, hook: Channel, server: Receiver) -> None:
+def test_a_member_that_is_chosen_alone_leaves_its_digest(post: Post, hook: Channel, destination: Receiver) -> None:
     digest = dead_digest(post, hook)
     alone = digest.members.order_by("pk")[0]
     assert resend.resend(resend.chosen([alone.pk]), "alice") == 1
     Relay().deliver_due(hook)
-    assert [document["kind"] for document in told(server)] == ["firing"]
+    assert [document["kind"] for document in told(destination)] == ["firing"]
     assert digest.members.count() == 5
 
 

@@ -6,7 +6,6 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -25,44 +24,38 @@ MESSAGE = a_message()
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "channels.md"
 
 
-@pytest.fixture
-def server() -> Iterator[Receiver]:
-    with receiver() as made:
-        yield made
+def send(destination: Receiver) -> Any:
+    return webhook.send({"url": destination.url, "secret": "s3cret"}, MESSAGE)
 
 
-def send(server: Receiver) -> Any:
-    return webhook.send({"url": server.url, "secret": "s3cret"}, MESSAGE)
-
-
-def refusal(server: Receiver, answer: Answer) -> DeliveryError:
-    server.answer = answer
+def refusal(destination: Receiver, answer: Answer) -> DeliveryError:
+    destination.answer = answer
     with pytest.raises(DeliveryError) as caught:
-        send(server)
+        send(destination)
     return caught.value
 
 
-def test_a_message_arrives_as_json_under_its_idempotency_key(server: Receiver) -> None:
-    receipt = send(server)
-    got = server.got[0]
+def test_a_message_arrives_as_json_under_its_idempotency_key(destination: Receiver) -> None:
+    receipt = send(destination)
+    got = destination.got[0]
     assert (receipt.status, receipt.answer) == ("200", "thanks")
     assert json.loads(got.body) == MESSAGE.document
     assert got.headers["Content-Type"] == "application/json"
     assert got.headers["Idempotency-Key"] == MESSAGE.key
 
 
-def test_the_signature_is_hmac_sha256_over_timestamp_and_body(server: Receiver) -> None:
-    send(server)
-    got = server.got[0]
+def test_the_signature_is_hmac_sha256_over_timestamp_and_body(destination: Receiver) -> None:
+    send(destination)
+    got = destination.got[0]
     stamp = got.headers["X-Mission-Timestamp"]
     expected = hmac.new(b"s3cret", stamp.encode() + b"." + got.body, hashlib.sha256).hexdigest()
     assert got.headers["X-Mission-Signature"] == f"v1={expected}"
     assert abs(int(stamp) - time.time()) < 5
 
 
-def test_the_documents_example_verifies_it_and_refuses_what_was_changed_or_is_old(server: Receiver) -> None:
-    send(server)
-    got = server.got[0]
+def test_the_documents_example_verifies_it_and_refuses_what_was_changed_or_is_old(destination: Receiver) -> None:
+    send(destination)
+    got = destination.got[0]
     code = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     assert code is not None
     names: dict[str, Any] = {}
@@ -76,56 +69,56 @@ def test_the_documents_example_verifies_it_and_refuses_what_was_changed_or_is_ol
 
 
 @pytest.mark.parametrize("code", [200, 201, 202, 204])
-def test_every_2xx_counts_as_taken(server: Receiver, code: int) -> None:
-    server.answer = status(code)
-    assert send(server).status == str(code)
+def test_every_2xx_counts_as_taken(destination: Receiver, code: int) -> None:
+    destination.answer = status(code)
+    assert send(destination).status == str(code)
 
 
 @pytest.mark.parametrize(
     ("code", "reason"), [(408, "timeout"), (425, "rate_limited"), (429, "rate_limited"), (500, "server_error")]
 )
-def test_these_are_tried_again(server: Receiver, code: int, reason: str) -> None:
-    error = refusal(server, status(code, b"not now"))
+def test_these_are_tried_again(destination: Receiver, code: int, reason: str) -> None:
+    error = refusal(destination, status(code, b"not now"))
     assert isinstance(error, TemporaryError)
     assert (error.reason, error.status, error.answer, error.retry_after) == (reason, str(code), "not now", None)
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 413, 422])
-def test_these_are_refused_for_good(server: Receiver, code: int) -> None:
-    error = refusal(server, status(code, b"no"))
+def test_these_are_refused_for_good(destination: Receiver, code: int) -> None:
+    error = refusal(destination, status(code, b"no"))
     assert isinstance(error, PermanentError)
     assert (error.reason, error.status) == ("rejected", str(code))
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(server: Receiver, code: int) -> None:
-    error = refusal(server, status(code, Location=server.url + "/elsewhere"))
+def test_a_redirect_is_not_followed(destination: Receiver, code: int) -> None:
+    error = refusal(destination, status(code, Location=destination.url + "/elsewhere"))
     assert isinstance(error, PermanentError)
     assert error.reason == "redirected"
-    assert len(server.got) == 1
+    assert len(destination.got) == 1
 
 
-def test_retry_after_is_read_as_seconds(server: Receiver) -> None:
-    assert refusal(server, status(429, Retry_After="17")).retry_after == 17
+def test_retry_after_is_read_as_seconds(destination: Receiver) -> None:
+    assert refusal(destination, status(429, Retry_After="17")).retry_after == 17
 
 
-def test_retry_after_is_read_as_a_date(server: Receiver) -> None:
+def test_retry_after_is_read_as_a_date(destination: Receiver) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    assert refusal(server, status(503, Retry_After=date)).retry_after == pytest.approx(59, abs=2)
+    assert refusal(destination, status(503, Retry_After=date)).retry_after == pytest.approx(59, abs=2)
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", ""])
-def test_a_retry_after_that_says_nothing_is_none(server: Receiver, value: str) -> None:
-    assert refusal(server, status(503, Retry_After=value)).retry_after is None
+def test_a_retry_after_that_says_nothing_is_none(destination: Receiver, value: str) -> None:
+    assert refusal(destination, status(503, Retry_After=value)).retry_after is None
 
 
-def cut(server: Receiver, first: bytes) -> Any:
-    """Send with a deadline of 0.4 s to a server that says `first` and then dribbles."""
+def cut(destination: Receiver, first: bytes) -> Any:
+    """Send with a deadline of 0.4 s to a destination that says `first` and then dribbles."""
     stop = threading.Event()
-    server.answer = dribble(first, stop)
+    destination.answer = dribble(first, stop)
     began = time.monotonic()
     try:
-        return post(server.url, b"{}", {}, deadline=0.4)
+        return post(destination.url, b"{}", {}, deadline=0.4)
     finally:
         stop.set()
         assert time.monotonic() - began < 2
@@ -133,21 +126,21 @@ def cut(server: Receiver, first: bytes) -> Any:
 
 @pytest.mark.parametrize("first", [b"", b"HTTP/1.1 "])
 def test_a_server_that_dribbles_before_it_says_a_status_is_cut_off_at_the_deadline(
-    server: Receiver, first: bytes
+    destination: Receiver, first: bytes
 ) -> None:
     with pytest.raises(TemporaryError) as caught:
-        cut(server, first)
+        cut(destination, first)
     assert caught.value.reason == "timeout"
 
 
 @pytest.mark.parametrize("rest", [b"X-Slow: ", b"Content-Length: 9999\r\n\r\n", b"\r\n"])
-def test_a_2xx_whose_headers_or_body_dribble_is_taken_and_not_sent_twice(server: Receiver, rest: bytes) -> None:
-    receipt = cut(server, b"HTTP/1.1 200 OK\r\n" + rest)
+def test_a_2xx_whose_headers_or_body_dribble_is_taken_and_not_sent_twice(destination: Receiver, rest: bytes) -> None:
+    receipt = cut(destination, b"HTTP/1.1 200 OK\r\n" + rest)
     assert receipt.status == "200"
     assert set(receipt.answer) <= {"x"}
 
 
-def test_a_body_without_end_is_read_no_further_than_a_few_kilobytes(server: Receiver) -> None:
+def test_a_body_without_end_is_read_no_further_than_a_few_kilobytes(destination: Receiver) -> None:
     def endless(request: Any) -> None:
         request.close_connection = True
         request.send_response(200)
@@ -158,16 +151,16 @@ def test_a_body_without_end_is_read_no_further_than_a_few_kilobytes(server: Rece
         except OSError:
             return
 
-    server.answer = endless
+    destination.answer = endless
     began = time.monotonic()
-    assert post(server.url, b"{}", {}).answer == "y" * 4096
+    assert post(destination.url, b"{}", {}).answer == "y" * 4096
     assert time.monotonic() - began < 5  # not cut off by the deadline of 10 s: no more was asked for
 
 
-def test_a_server_that_hangs_up_without_a_word_is_tried_again(server: Receiver) -> None:
-    server.answer = lambda request: setattr(request, "close_connection", True)
+def test_a_server_that_hangs_up_without_a_word_is_tried_again(destination: Receiver) -> None:
+    destination.answer = lambda request: setattr(request, "close_connection", True)
     with pytest.raises(TemporaryError) as caught:
-        send(server)
+        send(destination)
     assert caught.value.reason == "connection"
 
 
