@@ -2,8 +2,9 @@
 
     python benchmarks/rules_cast.py --port 9800 --tenants 1000 --pods 5
 
-`/client` is what `gateway-client serve` says after some runs, `/kube` what the pod exporter says of every pod with its usage,
-`/gateway` the requests of every tenant, `/bridge` the facts of userdb; POST `/storm` gives each tenant five types of failures.
+`/client` is what `gateway-client serve` says after some runs, none of which failed within 5 minutes, `/kube` what the pod
+exporter says of every pod with its usage, `/gateway` the requests of every tenant, `/bridge` the facts of userdb; POST
+`/storm` gives each tenant five types of failures.
 """
 
 import argparse
@@ -60,7 +61,14 @@ def client() -> bytes:
                 subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=60)
         registry.register(SpoolCollector(Spool(Path(folder))))
         expose_build_info(registry)
-        return generate_latest(registry)
+        lines = generate_latest(registry).splitlines(keepends=True)
+        return b"".join(line for line in lines if not line.startswith(b"mission_recent_failures{"))
+
+
+def failing(quiet: bytes) -> bytes:
+    """Return the client's page with one failure of each of five types within 5 minutes."""
+    lines = (f'mission_recent_failures{{failure_type="{kind}",window="5m"}} 1\n' for kind in FAILURE_TYPES[:5])
+    return quiet + "".join(lines).encode()
 
 
 def _pod(number: int, tenant: str, containers: int) -> Pod:
@@ -143,7 +151,9 @@ class Pages:
 
     def _answer(self, method: str, path: str) -> bytes:
         if method == "POST":
-            self._pages["bridge"] = bridge(self._tenants, storm=True)
+            self._pages |= {
+                "bridge": bridge(self._tenants, storm=True), "client": failing(self._pages["client"]),
+            }  # fmt: skip
             return b"HTTP/1.1 204 No Content\r\n\r\n"
         body = b"".join(self._body(path.split("/")[1]))
         head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {len(body)}\r\n\r\n"
