@@ -88,7 +88,7 @@ def kube(tenants: int, pods: int, containers: int) -> bytes:
         pod = _pod(number, names(tenants)[number // pods], containers)
         for lines, part in zip(parts, renderer.render(pod).parts, strict=True):
             lines.append(part)
-        for container in pod.spec.containers:
+        for container in pod.spec.containers or ():
             labels = f'tenant="{pod.metadata.namespace}",namespace="{pod.metadata.namespace}",pod="{pod.metadata.name}"'
             for name, value in ((usage.CPU.name, 0.5 + number % 7 / 10), (usage.MEMORY.name, 2**30 + number * 1000)):
                 used[name].append(f'{name}{{{labels},container="{container.name}"}} {value}\n')

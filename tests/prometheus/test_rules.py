@@ -165,6 +165,19 @@ def test_every_policy_has_a_builtin_and_a_rule_that_compares_with_it() -> None:
         assert compared == ({own} if own else set()), rule
 
 
+def test_an_alert_outside_the_group_of_the_thresholds_waits_before_it_fires() -> None:
+    # groups run side by side: its threshold may be an evaluation old, and at first the builtin
+    outside = [rule for rule in ALERTS if "policy" in rule.body["labels"] and rule.group != "policies"]
+    assert outside
+    assert [str(rule) for rule in outside if "for" not in rule.body] == []
+
+
+def test_what_fires_without_delay_is_evaluated_at_each_scrape() -> None:
+    slow = {group["name"] for path in RULES for group in document(path)["groups"] if "interval" in group}
+    assert slow == {"runs", "usage", "trends", "clients", "clients-windows"}
+    assert [str(rule) for rule in ALERTS if rule.group in slow and rule.body["labels"]["severity"] == "critical"] == []
+
+
 def test_target_down_watches_every_job() -> None:
     (rule,) = (rule for rule in ALERTS if rule.name == "TargetDown")
     (selector,) = selectors(rule.expression)
