@@ -82,15 +82,16 @@ def _relay(found: Overview) -> Part:
         return Part("relay", f"Nothing that is due waits.{last}", "good", url)
     waits = found.now - found.late_owed
     tone = "bad" if waits > _OWED_LATE else "good"
+    waiting = "1 waits" if found.waiting == 1 else f"{found.waiting} wait"
     hint = " Does alert-bridge relay run?" if tone == "bad" else ""
-    return Part("relay", f"{found.waiting} wait, the oldest is due since {span(waits)}.{last}{hint}", tone, url)
+    return Part("relay", f"{waiting}, the oldest is due since {span(waits)}.{last}{hint}", tone, url)
 
 
 def _dead(found: Overview) -> Part:
     url = reverse("admin:userdb_notification_outbox")
     if not found.dead:
         return Part("dead letters", "None.", "good", url)
-    return Part("dead letters", f"{found.dead} could not be delivered and wait for a person.", "bad", url)
+    return Part("dead letters", f"{found.dead} could not be delivered: a person has to send them again.", "bad", url)
 
 
 def _peer(peer: AlertmanagerPeer, now: datetime) -> Part:

@@ -112,7 +112,9 @@ def _failure(event: Any) -> Line:
 
 def _webhook(webhook: WebhookEvent) -> Line:
     title = f"Webhook #{webhook.pk} received"
-    detail = f"{webhook.alerts} alerts, {webhook.changes} changes, for {webhook.receiver or 'no receiver'}"
+    alerts = "1 alert" if webhook.alerts == 1 else f"{webhook.alerts} alerts"
+    changes = "1 change" if webhook.changes == 1 else f"{webhook.changes} changes"
+    detail = f"{alerts}, {changes}, for {webhook.receiver or 'no receiver'}"
     return Line(webhook.received_at, "webhook", title, detail, _page("webhookevent", webhook.pk))
 
 

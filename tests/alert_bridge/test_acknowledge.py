@@ -207,3 +207,13 @@ def test_an_acknowledgement_of_another_episode_is_not_found(operator: Client, po
     other = Alert.objects.latest("pk")
     form = {"acknowledgement": Acknowledgement.objects.get().pk}
     assert operator.post(f"/admin/userdb/alert/{other.pk}/withdraw/", form).status_code == 404
+
+
+def test_the_list_leads_to_the_alerts_page_and_says_what_was_withdrawn(operator: Client, alert: Alert) -> None:
+    acknowledge(operator, alert)
+    withdraw(member("operator", "bob"), alert)
+    answer = operator.get("/admin/userdb/acknowledgement/")
+    link = f'<a href="/admin/userdb/alert/{alert.pk}/change/">SimulationFailing, episode 1</a>'
+    assert link in answer.content.decode()
+    assert "alice" in text(answer)
+    assert "bob" in text(answer)

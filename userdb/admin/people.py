@@ -9,6 +9,8 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.forms import ChoiceField, ModelForm
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from runtime.closed_sets import EVERYONE, POLICIES
@@ -75,10 +77,16 @@ class AuditEntryAdmin(HistoryAdmin):
 
 @admin.register(Acknowledgement)
 class AcknowledgementAdmin(HistoryAdmin):
-    list_display = ("id", "alert", "by", "at", "note", "withdrawn_at", "withdrawn_by")
-    list_select_related = ("alert",)
+    list_display = ("id", "episode", "by", "at", "note", "withdrawn_at", "withdrawn_by")
+    list_select_related = ("alert__identity",)
     export_also = ("alert__identity__alertname", "alert__identity__tenant")
     empty_text = "Nobody has taken an alert on."
+
+    @admin.display(description="alert")
+    def episode(self, entry: Acknowledgement) -> SafeString:
+        """Return a link to the alert's page."""
+        url = reverse("admin:userdb_alert_change", args=[entry.alert_id])
+        return format_html('<a href="{}">{}, episode {}</a>', url, entry.alert.identity, entry.alert.number)
 
 
 @admin.register(MaintenanceWindow)
