@@ -7,6 +7,8 @@ from userdb.site import database, secret_key
 
 SECRET_KEY = secret_key()
 DATABASES = {"default": database()}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.mysql":
+    DATABASES["default"]["ENGINE"] = "alert_bridge.mysql"
 INSTALLED_APPS = [
     "userdb.apps.UserdbConfig",  # before Django's own: its `migrate` is ours
     "alert_bridge.apps.AlertBridgeConfig",

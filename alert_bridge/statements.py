@@ -30,11 +30,14 @@ class Statement:
 
     def run(self, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
         """Execute for all rows and return what it selects; nothing is executed without rows."""
+        parameters = list(packs(rows))
+        if not parameters:
+            return []
         connection = connections[alias()]
         sql = self._sql[connection.vendor]
         found: list[tuple[Any, ...]] = []
         with connection.cursor() as cursor:
-            for parameter in packs(rows):
+            for parameter in parameters:
                 cursor.execute(sql, [parameter])
                 if cursor.description:
                     found.extend(cursor.fetchall())
@@ -50,11 +53,16 @@ class Insert:
     """
 
     def __init__(
-        self, table: str, columns: Mapping[str, str], mysql: str = "", sqlite: str = "", returning: str = ""
+        self,
+        table: str,
+        columns: Mapping[str, str],
+        mysql: str = "",
+        sqlite: str = "",
+        returning: str = "",
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         names = ", ".join(f"`{name}`" for name in columns)
-        self._kinds = tuple(columns.values())
-        self._head = f"INSERT INTO {table} ({names}) VALUES ".encode()
+        self._table, self._columns, self._defaults = table, columns, defaults or {}
         self._end = mysql.replace("NOW()", utc_now("mysql")).encode()
         self._returning = f" RETURNING {returning}".encode() if returning else b""
         whole = f"INSERT INTO {table} ({names}) SELECT {names} FROM ROWS WHERE TRUE {sqlite}{self._returning.decode()}"
@@ -66,21 +74,36 @@ class Insert:
         if connection.vendor != "mysql":
             return self._rowset.run(rows)
         asked = self._returning if connection.features.can_return_rows_from_bulk_insert else b""
+        connection.ensure_connection()  # by its character set the driver escapes
+        names, columns = self._said(rows, connection.connection.string_literal)
+        if not columns:
+            return []
+        head = f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ".encode()
         found: list[tuple[Any, ...]] = []
         with connection.cursor() as cursor:
-            for values in _lists(rows, self._kinds, connection.connection.string_literal):
-                cursor.execute(b"".join((self._head, values, self._end, asked)).decode())
+            for values in _lists(columns):
+                cursor.execute(b"".join((head, values, self._end, asked)).decode())
                 if asked:
                     found.extend(cursor.fetchall())
         return found if asked else None
+
+    def _said(
+        self, rows: Iterable[Sequence[Any]], escaped: Callable[[Any], bytes]
+    ) -> tuple[list[str], list[list[bytes]]]:
+        """Return names and literals of the columns in which any row says something else than the database would itself."""
+        names, columns = [], []
+        for (name, kind), values in zip(self._columns.items(), zip(*rows, strict=True), strict=False):
+            if name not in self._defaults or any(value != self._defaults[name] for value in values):
+                names.append(f"`{name}`")
+                columns.append(_column(values, kind, escaped))
+        return names, columns
 
 
 _MOST = 16_000_000  # bytes of values in one statement: a quarter of the max_allowed_packet that is asked for
 
 
-def _lists(rows: Iterable[Sequence[Any]], kinds: tuple[str, ...], escaped: Callable[[Any], bytes]) -> Iterator[bytes]:
+def _lists(columns: list[list[bytes]]) -> Iterator[bytes]:
     """Yield lists of values: one, or a few where it would not pass max_allowed_packet. None without rows."""
-    columns = [_column(values, kind, escaped) for values, kind in zip(zip(*rows, strict=True), kinds, strict=False)]
     made = [b"(%b)" % b",".join(row) for row in zip(*columns, strict=True)]
     first = size = 0
     for number, row in enumerate(made):
@@ -132,7 +155,7 @@ _STANDING = {
 }
 
 # an alert that nobody knew, as it is once its words are applied; an error when somebody else has inserted it meanwhile
-INTRODUCE = Insert(_IDENTITY, _NAMED | _STANDING)
+INTRODUCE = Insert(_IDENTITY, _NAMED | _STANDING, defaults={"previous_start": None, "last_end": None})
 
 # locks in key order, and nothing else: a small table would be scanned, others' locks waited for; each one's count of changes
 VERSIONS = Statement(
@@ -225,6 +248,7 @@ EPISODES = Insert(
     "ON CONFLICT (identity_id, number) DO UPDATE SET updated_at = NOW(), "
     + ", ".join([*(f"{name} = excluded.{name}" for name in _CHANGING), f"{_FIRST}excluded.first_webhook_id)"]),
     returning="identity_id, number, id",
+    defaults={"ends_at": None, "closed_by": ""},
 )
 
 # the numbers of earlier episodes' rows, and of those just written where the insert does not return them
@@ -246,6 +270,7 @@ TRANSITIONS = Insert(
         "starts_at": TIME,
         "ends_at": TIME,
     },
+    defaults={"source": "webhook", "ends_at": None},
 )
 
 NOTIFICATIONS = Insert(
@@ -263,6 +288,7 @@ NOTIFICATIONS = Insert(
         "due_at": TIME,
         "first_due_at": TIME,
     },
+    defaults={"ordinal": 1, "state": "owed", "reason": ""},
 )
 
 # What is being sent stays: its relay finds out by itself before and after the send. All that waits belongs to episodes

@@ -47,6 +47,6 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": str(FOLDER / "tests.sqlite3")}
 if WITH_MYSQL:
     os.environ["USERDB_URL"] = f"mysql://root@127.0.0.1:{MYSQL_PORT}/userdb"
-    DATABASES["mysql"] = site.database() | {"TEST": {"CHARSET": "utf8mb4"}}
+    DATABASES["mysql"] = site.database() | {"ENGINE": "alert_bridge.mysql", "TEST": {"CHARSET": "utf8mb4"}}
     os.environ["USERDB_URL"] = f"sqlite:///{FOLDER / 'userdb.sqlite3'}"
 DATABASE_ROUTERS = ["tests.router.BothRouter"]

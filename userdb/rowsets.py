@@ -67,10 +67,11 @@ def plain(value: Any) -> Any:
 def packs(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """Yield the parameters of a rowset: one, or a few where it would not pass max_allowed_packet. None without rows."""
     made = [list(map(plain, row)) for row in rows]
+    if not made:
+        return
     whole = _encode(made)
     if len(whole) <= _PACK:
-        if made:
-            yield whole
+        yield whole
         return
     parts: list[str] = []
     size = 0
