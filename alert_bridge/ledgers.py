@@ -7,9 +7,9 @@ under those locks (`read`). `intake.py` glances without a lock, locks what moves
 """
 
 import json
-from collections import Counter as Counts
+from collections import Counter as Tally
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
@@ -96,9 +96,9 @@ def _written(document: dict[str, str]) -> str:
     return msgspec.json.encode(document).decode()
 
 
-def look(words: Iterable[AlertWord]) -> dict[str, Ledger]:
+def look(words: Sequence[AlertWord]) -> dict[str, Ledger]:
     """Return the same of those that userdb knows, without locking or inserting any: right until somebody else writes."""
-    found = {seen.fingerprint: seen.ledger() for seen in glance(words)}
+    found = {seen.fingerprint: seen.ledger() for seen in glance(words, every_end=True)}
     hold(found.values())
     return found
 
@@ -108,34 +108,49 @@ class Seen:
     """What userdb knew of one alert when it was looked at, but for what its channels hold."""
 
     labels: dict[str, str]
-    rows: list[tuple[Any, ...]]
+    row: tuple[Any, ...]
+    earlier: list[tuple[Any, ...]] = field(default_factory=list)
 
     @property
     def fingerprint(self) -> str:
-        return str(self.rows[0][0])
+        return str(self.row[0])
 
     @property
     def version(self) -> int:
-        return int(self.rows[0][6])
+        return int(self.row[6])
 
     def ledger(self) -> Ledger:
         """Return a ledger of its own at each call."""
-        ledger = _ledger(self.rows[0], self.labels)
-        for row in self.rows:
-            start = utc(row[15])
-            if start is not None and row[16] is not None:
-                ledger.identity.earlier[start] = _episode(row[16], row[17:24])
+        ledger = _ledger(self.row, self.labels)
+        for row in self.earlier:
+            start = utc(row[1])
+            assert start is not None  # noqa: S101  (it was asked for)
+            ledger.identity.earlier[start] = _episode(row[2], row[3:])
         return ledger
 
 
-def glance(words: Iterable[AlertWord]) -> list[Seen]:
-    """Return what userdb knows of the words' alerts, without a lock; of those that it knows."""
-    found: dict[str, Seen] = {}
-    labels = {word.fingerprint: word.labels for word in reversed(list(words))}
-    # the start is asked for only where an earlier episode's end may be meant
-    for row in statements.STATE.run((w.fingerprint, None if w.firing else w.start) for w in words):
-        found.setdefault(row[0], Seen(labels[row[0]], [])).rows.append(row)
+def glance(words: Sequence[AlertWord], every_end: bool = False) -> list[Seen]:
+    """Return what userdb knows of the words' alerts, without a lock; of those that it knows.
+
+    The episode that an end means is asked for where it may be an earlier one, or at `every_end`.
+    """
+    labels = {word.fingerprint: word.labels for word in reversed(words)}
+    found = {row[0]: Seen(labels[row[0]], row) for row in statements.STATE.run(labels)}
+    times = Tally(word.fingerprint for word in words) if len(labels) < len(words) else {}
+    for row in statements.EARLIER.run(
+        (word.fingerprint, word.start)
+        for word in words
+        if not word.firing
+        and word.fingerprint in found
+        and (every_end or times.get(word.fingerprint, 1) > 1 or _is_before(word, found[word.fingerprint]))
+    ):
+        found[row[0]].earlier.append(row)
     return list(found.values())
+
+
+def _is_before(word: AlertWord, seen: Seen) -> bool:
+    previous = utc(seen.row[4])
+    return previous is not None and word.start <= previous
 
 
 def lock(seen: Iterable[Seen]) -> dict[str, Ledger]:
@@ -154,7 +169,7 @@ def lock(seen: Iterable[Seen]) -> dict[str, Ledger]:
 def hold(ledgers: Iterable[Ledger]) -> None:
     """Read what the channels hold of each one's last episode."""
     ids = {ledger.identity.last.id: ledger for ledger in ledgers if ledger.identity.last is not None}
-    for row in statements.HOLDINGS.run((number,) for number in ids):
+    for row in statements.HOLDINGS.run(ids):
         ledger = ids[row[0]]
         ledger.holdings[ledger.identity.episodes, row[1]] = Holding(
             row[2], row[3], row[4], row[5], bool(row[6]), bool(row[7]), bool(row[8]), utc(row[9]), bool(row[10])
@@ -175,14 +190,14 @@ def _episode(number: int, row: tuple[Any, ...]) -> Episode:
 
 def _ledger(row: tuple[Any, ...], labels: dict[str, str]) -> Ledger:
     fingerprint, state, episodes, last_start, previous_start, last_end, version = row[:7]
-    now = utc(row[24])
+    now = utc(row[15])
     assert now is not None  # noqa: S101  (the database's clock)
     identity = Identity(
         fingerprint, state, episodes, utc(last_start), utc(previous_start), utc(last_end), version, labels=labels
     )
     if row[7] is not None:
         identity.last = _episode(episodes, row[8:15])
-        identity.last.unsent, identity.last.id = bool(row[25]), row[7]
+        identity.last.unsent, identity.last.id = bool(row[16]), row[7]
     return Ledger(identity, now)
 
 
@@ -261,7 +276,7 @@ def _numbers(ledgers: Iterable[Ledger], written: Iterable[tuple[str, int, int]])
 def count(ledgers: Iterable[Ledger]) -> None:
     """Count what was written, once it is committed."""
     found = list(ledgers)
-    for kind, number in Counts(change.kind for ledger in found for change in ledger.identity.changes).items():
+    for kind, number in Tally(change.kind for ledger in found for change in ledger.identity.changes).items():
         TRANSITIONS.labels(kind).inc(number)
-    for kind, number in Counts(owed.kind for ledger in found for owed in ledger.owed).items():
+    for kind, number in Tally(owed.kind for ledger in found for owed in ledger.owed).items():
         OWED.labels(kind).inc(number)

@@ -4,6 +4,7 @@ Used by `ledgers.py`, `intake.py` and `replay.py`. The ORM's `bulk_create` costs
 "insert or lock" can't be said with it.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,35 @@ class Statement:
                 if cursor.description:
                     found.extend(cursor.fetchall())
         return found
+
+
+class Among:
+    """Rows of which a column is one of a list: literals on MySQL/MariaDB, one parameter on SQLite.
+
+    The list takes the server half the time of a JSON_TABLE where it is short, and is as fast where it is long (measured).
+    """
+
+    def __init__(self, column: str, kind: str, select: str, end: str = "") -> None:
+        self._kind = kind
+        mysql, sqlite = (
+            f"{select} WHERE {column} IN ({chosen}) {end}" for chosen in ("%b", "SELECT value FROM json_each(%s)")
+        )
+        self._mysql = mysql.replace("NOW()", utc_now("mysql")).encode()
+        self._sqlite = sqlite.replace("NOW()", utc_now("sqlite"))
+
+    def run(self, values: Iterable[Any]) -> list[tuple[Any, ...]]:
+        """Execute once for all values and return what it selects; nothing is executed without values."""
+        wanted = tuple(values)
+        if not wanted:
+            return []
+        connection = connections[alias()]
+        with connection.cursor() as cursor:
+            if connection.vendor == "mysql":
+                literals = _column(wanted, self._kind, connection.connection.string_literal)
+                cursor.execute((self._mysql % b",".join(literals)).decode())
+            else:
+                cursor.execute(self._sqlite, [json.dumps(wanted)])
+            return list(cursor.fetchall())
 
 
 class Insert:
@@ -184,19 +214,24 @@ def _text(*times: str) -> str:
     return ", ".join(f"CAST({time} AS CHAR)" for time in times)
 
 
-# one row a word: its identity, the identity's last episode, and the episode that a late end would mean
-STATE = Statement(
-    {"fingerprint": ASCII, "start": TIME},
+# an identity and its last episode
+STATE = Among(
+    "i.fingerprint",
+    ASCII,
     f"""SELECT i.fingerprint, i.state, i.episodes, {_text("i.last_start", "i.previous_start", "i.last_end")}, i.version,
                a.id, a.state, {_text("a.starts_at", "a.highest_start", "a.ends_at")}, a.closed_by, a.annotations,
-               a.generator_url, {_text("j.start")}, e.number, e.state,
-               {_text("e.starts_at", "e.highest_start", "e.ends_at")}, e.closed_by, e.annotations, e.generator_url,
-               {_text("NOW()")}, a.id IS NOT NULL AND a.first_webhook_id IS NULL
-        FROM ROWS JOIN {_IDENTITY} i ON i.fingerprint = j.fingerprint
-        LEFT JOIN {_ALERT} a ON a.identity_id = i.fingerprint AND a.number = i.episodes
-        LEFT JOIN {_ALERT} e ON e.identity_id = i.fingerprint AND e.highest_start = (
+               a.generator_url, {_text("NOW()")}, a.id IS NOT NULL AND a.first_webhook_id IS NULL
+        FROM {_IDENTITY} i LEFT JOIN {_ALERT} a ON a.identity_id = i.fingerprint AND a.number = i.episodes""",
+)
+
+# the episode that a late end would mean: the first that had not begun after its start
+EARLIER = Statement(
+    {"fingerprint": ASCII, "start": TIME},
+    f"""SELECT e.identity_id, {_text("j.start")}, e.number, e.state, {_text("e.starts_at", "e.highest_start", "e.ends_at")},
+               e.closed_by, e.annotations, e.generator_url
+        FROM ROWS JOIN {_ALERT} e ON e.identity_id = j.fingerprint AND e.highest_start = (
             SELECT MIN(f.highest_start) FROM {_ALERT} f
-            WHERE f.identity_id = i.fingerprint AND f.highest_start >= j.start)""",
+            WHERE f.identity_id = j.fingerprint AND f.highest_start >= j.start)""",
 )
 
 
@@ -205,8 +240,9 @@ def _count(*conditions: str) -> str:
     return ", ".join(f"COUNT(CASE WHEN n.{condition} THEN 1 END)" for condition in conditions)
 
 
-HOLDINGS = Statement(
-    {"alert": INTEGER},
+HOLDINGS = Among(
+    "n.alert_id",
+    INTEGER,
     f"""SELECT n.alert_id, n.channel_id, {_count(*(f"kind = '{k}'" for k in ("firing", "refired", "repeat", "resolved")))},
                COALESCE(MAX(CASE WHEN n.kind IN ('firing', 'refired') AND n.state NOT IN ('void', 'unconfirmed')
                                  THEN n.id END), 0)
@@ -214,7 +250,8 @@ HOLDINGS = Statement(
                {_count("kind <> 'resolved' AND n.state IN ('owed', 'sending')", "state = 'unconfirmed'")},
                MAX(CASE WHEN n.kind <> 'resolved' THEN n.created_at END),
                EXISTS (SELECT 1 FROM {_ACKNOWLEDGEMENT} k WHERE k.alert_id = n.alert_id AND k.withdrawn_at IS NULL)
-        FROM ROWS JOIN {_NOTIFICATION} n ON n.alert_id = j.alert GROUP BY n.alert_id, n.channel_id""",
+        FROM {_NOTIFICATION} n""",
+    "GROUP BY n.alert_id, n.channel_id",
 )
 
 # what is known of an alert since: the newest webhook that changed it, and when anything else last did (a webhook that
