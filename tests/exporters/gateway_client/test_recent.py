@@ -154,6 +154,15 @@ def test_a_report_that_a_full_journal_kept_without_its_body_counts_with_the_one_
     assert recent(spool) == {}
 
 
+@pytest.mark.parametrize(("age", "kept"), [(299, 1), (300, 0)])
+def test_what_no_longer_counted_when_it_was_read_in_leaves_no_row(
+    spool: Spool, clock: Clock, age: int, kept: int
+) -> None:
+    journal.write(spool, None, 0.0, happened(clock.now - age))
+    journal.take_in(spool)
+    assert rows(spool) == kept
+
+
 def test_a_report_of_a_journal_that_says_no_time_counts_from_now(spool: Spool, clock: Clock) -> None:
     journal.write(spool, None, 0.0, event())
     journal.take_in(spool)
