@@ -32,6 +32,8 @@ mission_userdb_up{job="alert-bridge"} 0
 mission_outbox_dead{channel="mail"} 7
 mission_failures_total{task="t",failure_type="made_up"} 9
 mission_runs_total{task="t",outcome="splendid"} 9
+mission_recent_failures{failure_type="made_up",window="5m"} 9
+mission_recent_failures{failure_type="signal",window="1h"} 9
 made_up_total 1
 policy:mission_policy_threshold:known{policy="repeated_failures",tenant="honest"} 1e9
 up{tenant="honest"} 0
@@ -162,6 +164,7 @@ def test_no_label_of_a_tenants_own_making_is_kept(ask: Ask) -> None:
 def test_a_made_up_member_of_a_closed_set_is_not_kept(ask: Ask) -> None:
     assert ask('mission_failures_total{tenant="forger"}') == []
     assert ask('mission_runs_total{tenant="forger"}') == []
+    assert ask('mission_recent_failures{tenant="forger"}') == []
 
 
 def test_a_tenants_clock_is_not_heard(ask: Ask) -> None:
