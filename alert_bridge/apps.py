@@ -1,5 +1,6 @@
 """The Django application `alert_bridge`, and Django's admin on its site. Importing it registers checks and roles."""
 
+from axes.apps import AppConfig as AxesConfig
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 from django.db.models.signals import post_migrate
@@ -13,6 +14,10 @@ class AlertBridgeConfig(AppConfig):
         from alert_bridge import checks, roles  # noqa: F401  (the checks register themselves)
 
         post_migrate.connect(roles.after_migrate, dispatch_uid="alert_bridge.roles")
+
+
+class LoginProtectionConfig(AxesConfig):
+    verbose_name = "Login protection"
 
 
 class MonitorAdminConfig(AdminConfig):

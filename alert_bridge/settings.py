@@ -19,7 +19,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "axes",
+    "alert_bridge.apps.LoginProtectionConfig",  # django-axes
 ]
 MIDDLEWARE = [
     "alert_bridge.proxies.middleware",

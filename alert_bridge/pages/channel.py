@@ -60,8 +60,7 @@ class ChannelPage(AuditedAdmin):
         trouble = channel.trouble
         if trouble is None:
             return delivered
-        said = " ".join(filter(None, (trouble.reason.replace("_", " "), trouble.status, trouble.answer)))
-        words = f"Failing since {when(trouble.since)}: {said[:200]}"
+        words = f"Failing since {when(trouble.since)}: {trouble.said[:200]}"
         return format_html('<span class="tone-bad">{}</span><br>{}', words, delivered)
 
     @admin.display(description="waiting")

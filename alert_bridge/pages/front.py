@@ -84,7 +84,7 @@ def _relay(found: Overview) -> Part:
     tone = "bad" if waits > _OWED_LATE else "good"
     waiting = "1 waits" if found.waiting == 1 else f"{found.waiting} wait"
     hint = " Does alert-bridge relay run?" if tone == "bad" else ""
-    return Part("relay", f"{waiting}, the oldest is due since {span(waits)}.{last}{hint}", tone, url)
+    return Part("relay", f"{waiting}, the oldest has been due for {span(waits)}.{last}{hint}", tone, url)
 
 
 def _dead(found: Overview) -> Part:

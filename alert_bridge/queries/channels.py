@@ -34,6 +34,13 @@ class Trouble:
     status: str
     answer: str
 
+    @property
+    def said(self) -> str:
+        """The last failure in words, with no word twice: most answers of a connection that failed begin with it."""
+        reason = self.reason.replace("_", " ")
+        told = " ".join(filter(None, (self.status, self.answer)))
+        return told if reason in told else f"{reason}: {told}" if told else reason
+
 
 def with_last_delivery(rows: QuerySet[Channel]) -> QuerySet[Any]:
     """Return the channels with `last_delivered`, and one notification each that waits after a failed try or is dead."""

@@ -144,7 +144,7 @@ def test_a_channel_that_fails_says_since_when_and_why(operator: Client, post: Po
     attempt(Notification.objects.get(), "temporary", reason="rate_limited", status="429", answer="slow down")
     words = text(operator.get(CHANNELS))
     assert "Failing since" in words
-    assert "rate limited 429 slow down" in words
+    assert "rate limited: 429 slow down" in words
 
 
 def test_a_failure_before_the_last_delivery_is_over(operator: Client, post: Post, mail: Channel) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Page, Paginator
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 
 _COUNTED = 10_000
 
@@ -32,6 +33,10 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
 class BoundedChangeList(ChangeList):
     """Sorts by no column that the page does not offer: `?o=` in an address would sort the whole table."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = capfirst(self.opts.verbose_name_plural)  # not "Select alert to view": there is nothing to select
 
     def get_ordering_field(self, field_name: Any) -> Any:
         offered = self.sortable_by
