@@ -32,6 +32,14 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Channel
         fields = FIELDS
+        labels = {
+            "resolved_without_firing": "Send resolved without a firing before it",
+            "quiet_start": "Quiet from",
+            "quiet_end": "Quiet until",
+            "quiet_zone": "Time zone of these",
+            "quiet_critical": "Critical in quiet hours too",
+            "per_minute": "Messages a minute",
+        }
         widgets = {"matchers": forms.Textarea(attrs={"rows": 3, "cols": 60, "style": "font-family: monospace"})}
 
     tenants = forms.CharField(

@@ -60,7 +60,7 @@ class AlertPage(AlertAdmin):
         user: Any = request.user
         return {
             **self._frame(request, alert),
-            "subtitle": f"{alert.identity}, episode {alert.number}",
+            "subtitle": f"Episode {alert.number}",
             "status": self.status(alert),
             "since": _since(alert),
             "lines": story.tell(alert, history),

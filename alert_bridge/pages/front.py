@@ -13,6 +13,7 @@ from userdb.models import AlertmanagerPeer
 
 _PEER_SILENT = timedelta(minutes=3)
 _OWED_LATE = timedelta(minutes=1)
+_RELAY_IDLE = timedelta(minutes=5)
 _WATCHDOG_SILENT = timedelta(minutes=15)
 
 
@@ -83,7 +84,8 @@ def _relay(found: Overview) -> Part:
     waits = found.now - found.late_owed
     tone = "bad" if waits > _OWED_LATE else "good"
     waiting = "1 waits" if found.waiting == 1 else f"{found.waiting} wait"
-    hint = " Does alert-bridge relay run?" if tone == "bad" else ""
+    idle = found.last_attempt is None or found.now - found.last_attempt > _RELAY_IDLE
+    hint = " Does alert-bridge relay run?" if tone == "bad" and idle else ""
     return Part("relay", f"{waiting}, the oldest has been due for {span(waits)}.{last}{hint}", tone, url)
 
 

@@ -69,7 +69,7 @@ class InboxPage(WebhookEventAdmin):
         if not entries:
             return "none"
         lines = [(e.get("index", "?"), e.get("reason", "")) for e in entries[:_ODD] if isinstance(e, dict)]
-        shown = format_html_join("", "<li>alert {}: {}</li>", lines)
+        shown = format_html_join("", "<li>alert {}: {}</li>", [(n, _alone(n, reason)) for n, reason in lines])
         rest = f"… and {len(entries) - _ODD} more" if len(entries) > _ODD else ""
         return format_html("<ul>{}</ul>{}", shown, rest)
 
@@ -134,6 +134,11 @@ class InboxPage(WebhookEventAdmin):
         audit.record_of_many(request.user.get_username(), "replay", WebhookEvent, f"{len(ids)} webhooks", new)
         words = f"{found.webhooks} webhooks were applied again: {found.changes} changes, {owed} messages owed."
         self.message_user(request, words, messages.SUCCESS)
+
+
+def _alone(index: Any, reason: Any) -> str:
+    """Return a reason without the place that stands before it already."""
+    return str(reason).removeprefix(f"alerts[{index}]: ")
 
 
 @dataclass

@@ -74,7 +74,7 @@ class ListedFilter(ClosedFilter):
 
 @admin.register(Alert)
 class AlertAdmin(HistoryAdmin):
-    list_display = ("name", "tenant", "severity", "status", "starts_at", "ends_at", "closed_by")
+    list_display = ("name", "tenant", "severity", "status", "starts_at", "ends_at", "closer")
     list_filter = ("state", "closed_by", ListedFilter, SeverityFilter, time_filter("created_at"))
     list_select_related = ("identity",)
     search_fields = ("identity__alertname__exact", "identity__tenant__exact", "identity__fingerprint__exact")
@@ -114,6 +114,10 @@ class AlertAdmin(HistoryAdmin):
             return f"Firing for {ago(alert.starts_at).removesuffix(' ago')}"
         return f"Resolved {ago(alert.ends_at)}" if alert.ends_at else "Resolved, end not known"
 
+    @admin.display(description="closed by")
+    def closer(self, alert: Alert) -> str | None:
+        return str(alert.get_closed_by_display()) if alert.closed_by else None
+
     @admin.display
     def summary(self, alert: Alert) -> str:
         return str(alert.annotations.get("summary", "none"))
@@ -143,13 +147,28 @@ class AlertAdmin(HistoryAdmin):
 
 @admin.register(AlertIdentity)
 class AlertIdentityAdmin(HistoryAdmin):
-    list_display = ("fingerprint", "alertname", "tenant", "severity", "state", "episodes", "updated_at", "last_told_at")
+    list_display = ("alertname", "tenant", "severity", "state", "episodes", "updated_at", "last_told_at", "fingerprint")
     list_filter = ("state", closed_filter("severity", LEVELS))
     search_fields = ("fingerprint__exact", "alertname__exact", "tenant__exact")
     search_help_text = "An alert's name, a tenant or a fingerprint, as a whole."
     ordering = ("-updated_at",)
     sortable_by = ()
     empty_text = "No alert was ever heard of."
+    fields = readonly_fields = (
+        "alertname", "tenant", "severity", "all_labels", "fingerprint", "origin", "state", "suppression", "suppressed_by",
+        "its_episodes", "last_start", "previous_start", "last_end", "last_told_at", "heard_at", "version", "created_at",
+        "updated_at",
+    )  # fmt: skip
+
+    @admin.display(description="labels")
+    def all_labels(self, identity: AlertIdentity) -> SafeString:
+        return listing(identity.labels)
+
+    @admin.display(description="episodes")
+    def its_episodes(self, identity: AlertIdentity) -> SafeString:
+        """Return their number as a link to them."""
+        url = reverse("admin:userdb_alert_changelist")
+        return format_html('<a href="{}?q={}">{}</a>', url, identity.fingerprint, identity.episodes)
 
 
 @admin.register(AlertTransition)

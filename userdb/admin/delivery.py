@@ -1,6 +1,12 @@
 """What is owed to whom, and every try to send it."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from userdb.admin.pages import HistoryAdmin, HistoryInline, ago
 from userdb.admin.times import time_filter
@@ -46,16 +52,31 @@ class NotificationAdmin(HistoryAdmin):
     export_also = ("identity__alertname", "identity__tenant", "identity__severity", "channel__name")
     sortable_by = ()
     fields = (
-        "status", "kind", "channel", "identity", "alert", "ordinal", "cause_at", "created_at", "due_at", "attempts",
+        "status", "kind", "channel", "episode", "ordinal", "cause_at", "created_at", "due_at", "attempts",
         "delivered_at", "key",
     )  # fmt: skip
     readonly_fields = fields
     inlines = (AttemptInline,)
     empty_text = "Nobody was told anything yet: no alert came that an enabled channel wants."
 
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        shown = kwargs["obj"]
+        about = f" of {shown.identity}" if shown.identity else ""
+        context["subtitle"] = f"{shown.get_kind_display()}{about} to {shown.channel}"
+        return super().render_change_form(request, context, *args, **kwargs)
+
     @admin.display(description="status")
     def status(self, notification: Notification) -> str:
         return said(notification)
+
+    @admin.display(description="alert")
+    def episode(self, notification: Notification) -> SafeString | str:
+        """Return a link to the alert's page; a digest is of no single alert."""
+        alert = notification.alert
+        if alert is None:
+            return "none: a digest"
+        url = reverse("admin:userdb_alert_change", args=[alert.pk])
+        return format_html('<a href="{}">{}, episode {}</a>', url, notification.identity, alert.number)
 
 
 @admin.register(DeliveryAttempt)

@@ -11,12 +11,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, QueryDict
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -151,6 +152,14 @@ class AuditedAdmin(_Page):
     def audit_note(self, form: ModelForm[Any]) -> dict[str, Any]:
         """Return what the audit says of an edit beside the row's own values."""
         return {}
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:
+        """Lead to the row's audit entries: Django's own history lacks what commands did, and the values."""
+        if not request.user.has_perm("userdb.view_auditentry"):
+            return super().history_view(request, object_id, extra_context)
+        asked = QueryDict(mutable=True)
+        asked.update({"kind": str(self.opts.model_name), "object_id": unquote(object_id)})
+        return HttpResponseRedirect(f"{reverse('admin:userdb_auditentry_changelist')}?{asked.urlencode()}")
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
         before = self.audit_picture(type(obj)._default_manager.filter(pk=obj.pk).first()) if change else None

@@ -44,10 +44,14 @@ class AlertPolicyForm(ModelForm):  # type: ignore[type-arg]
 @admin.register(AlertPolicy)
 class AlertPolicyAdmin(AuditedAdmin):
     form = AlertPolicyForm
-    list_display = ("policy", "tenant", "threshold", "note", "updated_at", "updated_by")
+    list_display = ("policy", "tenant", "limit", "note", "updated_at", "updated_by")
     list_filter = ("policy",)
     search_fields = ("policy", "tenant")
     empty_text = "No thresholds: the rules in Prometheus use their builtin ones."
+
+    @admin.display(description="threshold", ordering="threshold")
+    def limit(self, policy: AlertPolicy) -> str:
+        return f"{policy.threshold:.15g}"  # 300, not 300.0
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return ("updated_at", "updated_by") if obj else ()
