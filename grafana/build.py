@@ -236,6 +236,7 @@ def main() -> int:
     )
     parser.add_argument("--output", type=Path, default=FOLDER, metavar="FOLDER", help=f"default {FOLDER}")
     arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
     for name, text in texts(arguments.bridge_url.rstrip("/")).items():
         (arguments.output / name).write_text(text, encoding="utf-8")
     return 0
