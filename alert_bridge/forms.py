@@ -69,6 +69,9 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
                 field.required, field.help_text = False, _KEEP
             elif self.locked:
                 field.help_text = f"Can't be read: {self.locked}. Enter it again."
+            forget = self.fields.get(f"forget_{setting.name}")
+            if forget is not None and setting.name not in self.held and not self.locked:
+                forget.widget = forms.HiddenInput()  # nothing is stored that could be forgotten
 
     def clean_tenants(self) -> list[str]:
         names = [name.strip() for name in self.cleaned_data["tenants"].split(",") if name.strip()]

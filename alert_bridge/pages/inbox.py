@@ -69,7 +69,7 @@ class InboxPage(WebhookEventAdmin):
         if not entries:
             return "none"
         lines = [(e.get("index", "?"), e.get("reason", "")) for e in entries[:_ODD] if isinstance(e, dict)]
-        shown = format_html_join("", "<li>alert {}: {}</li>", [(n, _alone(n, reason)) for n, reason in lines])
+        shown = format_html_join("", "<li>{}</li>", [(_placed(n, reason),) for n, reason in lines])
         rest = f"… and {len(entries) - _ODD} more" if len(entries) > _ODD else ""
         return format_html("<ul>{}</ul>{}", shown, rest)
 
@@ -136,9 +136,10 @@ class InboxPage(WebhookEventAdmin):
         self.message_user(request, words, messages.SUCCESS)
 
 
-def _alone(index: Any, reason: Any) -> str:
-    """Return a reason without the place that stands before it already."""
-    return str(reason).removeprefix(f"alerts[{index}]: ")
+def _placed(index: Any, reason: Any) -> str:
+    """Return a reason with its place in the body, which most reasons name themselves."""
+    place = f"alerts[{index}]"
+    return str(reason) if str(reason).startswith(place) else f"{place}: {reason}"
 
 
 @dataclass

@@ -62,7 +62,7 @@ def test_odd_entries_are_counted_and_named(operator: Client, post: Post) -> None
     post(firing(), firing("b2") | {"startsAt": "soon"})
     assert "1 odd entry" in results(operator)[0]
     words = text(operator.get(f"{LIST}{WebhookEvent.objects.get().pk}/change/"))
-    assert "alert 1:" in words
+    assert "alerts[1]: " in words
 
 
 def test_what_is_no_webhook_says_that_nothing_was_applied(operator: Client, post: Post) -> None:

@@ -145,6 +145,13 @@ class AlertAdmin(HistoryAdmin):
         return format_html('<a href="{0}" rel="noreferrer">{0}</a>', alert.generator_url)
 
 
+_STARTS = {
+    "last_start": "The latest start ever heard of the last episode.",
+    "previous_start": "That of the episode before it.",
+}
+"""What a reader of the page wants to know of the two; the model's own words are those of the design."""
+
+
 @admin.register(AlertIdentity)
 class AlertIdentityAdmin(HistoryAdmin):
     list_display = ("alertname", "tenant", "severity", "state", "episodes", "updated_at", "last_told_at", "fingerprint")
@@ -159,6 +166,9 @@ class AlertIdentityAdmin(HistoryAdmin):
         "its_episodes", "last_start", "previous_start", "last_end", "last_told_at", "heard_at", "version", "created_at",
         "updated_at",
     )  # fmt: skip
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **{"help_texts": _STARTS, **kwargs})
 
     @admin.display(description="labels")
     def all_labels(self, identity: AlertIdentity) -> SafeString:

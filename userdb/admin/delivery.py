@@ -59,6 +59,11 @@ class NotificationAdmin(HistoryAdmin):
     inlines = (AttemptInline,)
     empty_text = "Nobody was told anything yet: no alert came that an enabled channel wants."
 
+    def get_inlines(self, request: HttpRequest, obj: Notification | None) -> Any:
+        """Return the table of tries where there was one: an empty one would say nothing."""
+        tried = obj is not None and (obj.attempts or obj.state == Notification.State.SENDING)
+        return self.inlines if tried else ()
+
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         shown = kwargs["obj"]
         about = f" of {shown.identity}" if shown.identity else ""

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Model
-from django.forms import ChoiceField, ModelForm
+from django.forms import ChoiceField, ModelForm, NumberInput
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -25,6 +25,16 @@ def _policies() -> list[tuple[str, str]]:
     return [(name, name) for name in (*POLICIES, *sorted(others))]
 
 
+def _plain(number: float) -> str:
+    """Return a threshold as people write it: 300, not 300.0."""
+    return f"{number:.15g}"
+
+
+class _PlainNumber(NumberInput):
+    def format_value(self, value: Any) -> str | None:
+        return _plain(value) if isinstance(value, float) else super().format_value(value)
+
+
 class AlertPolicyForm(ModelForm):  # type: ignore[type-arg]
     """A threshold for a name that no rule or tenant bears would change nothing, silently: it is refused."""
 
@@ -33,6 +43,7 @@ class AlertPolicyForm(ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = AlertPolicy
         fields = ("policy", "tenant", "threshold", "note")
+        widgets = {"threshold": _PlainNumber}
 
     def clean_tenant(self) -> str:
         name = str(self.cleaned_data["tenant"])
@@ -51,7 +62,7 @@ class AlertPolicyAdmin(AuditedAdmin):
 
     @admin.display(description="threshold", ordering="threshold")
     def limit(self, policy: AlertPolicy) -> str:
-        return f"{policy.threshold:.15g}"  # 300, not 300.0
+        return _plain(policy.threshold)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return ("updated_at", "updated_by") if obj else ()

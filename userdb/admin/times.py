@@ -66,5 +66,5 @@ def _bounds(value: str) -> tuple[datetime | None, datetime | None]:
 
 def time_filter(column: str, numbered: bool = True) -> type[TimeFilter]:
     """Return the filter of `column`."""
-    title = column.replace("_", " ")
+    title = "time" if column == "at" else column.replace("_", " ")
     return type("Filter", (TimeFilter,), {"title": title, "parameter_name": column, "numbered": numbered})
