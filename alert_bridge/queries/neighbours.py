@@ -18,5 +18,6 @@ def firing_of_tenant(alert: Alert) -> list[Alert]:
     if not alert.identity.tenant:
         return []
     rows = Alert.objects.filter(identity__state="firing", identity__tenant=alert.identity.tenant)
-    rows = rows.filter(number=F("identity__episodes")).exclude(identity=alert.identity_id)
+    # in no order: by the newest the database might read all alerts backwards for the few of one tenant
+    rows = rows.filter(number=F("identity__episodes")).exclude(identity=alert.identity_id).order_by()
     return list(rows.select_related("identity").defer("annotations", "generator_url")[:SHOWN])
