@@ -16,7 +16,9 @@ class AlertBridgeConfig(AppConfig):
         post_migrate.connect(roles.after_migrate, dispatch_uid="alert_bridge.roles")
 
 
-class LoginProtectionConfig(AxesConfig):
+class LoginProtectionConfig(AxesConfig):  # type: ignore[misc]  # django-axes has no types
+    """django-axes under a name that says what it does."""
+
     verbose_name = "Login protection"
 
 

@@ -40,6 +40,12 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
             "quiet_critical": "Critical in quiet hours too",
             "per_minute": "Messages a minute",
         }
+        help_texts = {
+            "enabled": "Off: nobody is told through it. One that has told anything is kept for the record, and switched off.",
+            "quiet_zone": "Whose clock, for instance Asia/Shanghai.",
+            "quiet_critical": "",
+            "per_minute": "What is owed beyond it is told in one digest. Empty: the kind's own limit.",
+        }
         widgets = {"matchers": forms.Textarea(attrs={"rows": 3, "cols": 60, "style": "font-family: monospace"})}
 
     tenants = forms.CharField(

@@ -26,7 +26,7 @@ from alert_bridge.forms import FIELDS, PREFIX, ChannelForm, form_of
 from alert_bridge.queries import channels
 from userdb import audit
 from userdb.admin.pages import AuditedAdmin, ago, when
-from userdb.models import Channel
+from userdb.models import Channel, Notification
 
 _NAME, _WHICH, _WHEN = FIELDS[:3], FIELDS[3:7], FIELDS[7:]
 _TEST_PERMISSION = "userdb.send_test_channel"
@@ -113,6 +113,15 @@ class ChannelPage(AuditedAdmin):
             return TemplateResponse(request, template, {**context, "kinds": KINDS.values()})
         return super().add_view(request, form_url, extra_context)
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return False for a channel that is a part of the record: it is switched off instead."""
+        used = obj is not None and Notification.objects.filter(channel=obj.pk).exists()
+        return super().has_delete_permission(request, obj) and not used
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Leave Django's deletion of selected rows out: it would read every message that they sent."""
+        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
     def get_urls(self) -> list[URLPattern]:
         test = self.admin_site.admin_view(require_POST(self.send_test))
         return [path("<int:pk>/test/", test, name="userdb_channel_test"), *super().get_urls()]
@@ -133,7 +142,7 @@ class ChannelPage(AuditedAdmin):
             receipt = deliver(channel, lambda: message.of_test(channel, by))
         except DeliveryError as error:
             outcome = {"outcome": "failed", "reason": error.reason, "status": error.status, "answer": error.answer}
-            text = f"The test was not delivered ({error.reason}): {error.status} {error.answer}"
+            text = f"The test was not delivered: {channels.said(error.reason, error.status, error.answer)}"
         else:
             outcome = {"outcome": "delivered", "status": receipt.status, "answer": receipt.answer}
             text = f"The test was delivered. The destination's answer: {receipt.status} {receipt.answer}"

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
 
 from alert_bridge import alertmanagers
 from alert_bridge.pages import spans
@@ -65,7 +66,7 @@ class SilenceForm(forms.Form):
         try:
             length = spans.parse(self.cleaned_data["duration"])
         except ValueError as error:
-            raise ValidationError(str(error)) from error
+            raise ValidationError(f"{capfirst(str(error))}.") from error
         if not timedelta(minutes=1) <= length <= LONGEST:
             raise ValidationError("At least 1m, at most 90d: what is never to be told belongs into the rule.")
         return length

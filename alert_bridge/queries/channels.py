@@ -36,10 +36,14 @@ class Trouble:
 
     @property
     def said(self) -> str:
-        """The last failure in words, with no word twice: most answers of a connection that failed begin with it."""
-        reason = self.reason.replace("_", " ")
-        told = " ".join(filter(None, (self.status, self.answer)))
-        return told if reason in told else f"{reason}: {told}" if told else reason
+        """The last failure in words."""
+        return said(self.reason, self.status, self.answer)
+
+
+def said(reason: str, status: str, answer: str) -> str:
+    """Return a failure in words, none of them twice: most answers of a connection that failed begin with the reason."""
+    reason, told = reason.replace("_", " "), " ".join(filter(None, (status, answer)))
+    return told if reason in told else f"{reason}: {told}" if told else reason
 
 
 def with_last_delivery(rows: QuerySet[Channel]) -> QuerySet[Any]:

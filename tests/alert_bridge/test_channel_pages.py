@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from userdb.models import AuditEntry, Channel
+from userdb.models import AuditEntry, Channel, Notification
 
 pytestmark = [pytest.mark.django_db(databases="__all__")]
 
@@ -103,3 +104,15 @@ def test_secrets_that_no_key_opens_are_asked_for_again(hook: Channel, admin_clie
     admin_client.post(page(hook), HOOK)
     hook.refresh_from_db()
     assert hook.secrets["secret"] == "s3cret"
+
+
+def test_a_channel_that_told_anything_is_kept(hook: Channel, admin_client: Client) -> None:
+    Notification.objects.create(channel=hook, kind="digest", key="k1", cause_at=timezone.now())
+    assert admin_client.post(f"/admin/userdb/channel/{hook.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert f"/admin/userdb/channel/{hook.pk}/delete/" not in admin_client.get(page(hook)).content.decode()
+    assert Channel.objects.filter(pk=hook.pk).exists()
+
+
+def test_a_channel_that_told_nothing_is_deleted(hook: Channel, admin_client: Client) -> None:
+    admin_client.post(f"/admin/userdb/channel/{hook.pk}/delete/", {"post": "yes"})
+    assert not Channel.objects.exists()

@@ -68,7 +68,7 @@ def test_a_refusal_is_shown_with_its_reason_and_without_secrets(
 ) -> None:
     server.answer = status(403, b"token qu3ry-s3cret is revoked")
     page = press(admin_client, hook).content.decode()
-    assert "The test was not delivered (rejected): 403 token *** is revoked" in page
+    assert "The test was not delivered: rejected: 403 token *** is revoked" in page
     assert "qu3ry-s3cret" not in page
 
 

@@ -150,7 +150,7 @@ def test_without_an_alertmanager_the_page_says_so_and_nothing_is_done(
         ("matchers", 'nowhere=""', "hold for every alert"),
         ("matchers", "", "This field is required"),
         ("matchers", 'tenant=~"("', "no regular expression"),
-        ("duration", "soon", "write a length such as 30m"),
+        ("duration", "soon", "Write a length such as 30m"),
         ("duration", "91d", "at most 90d"),
         ("duration", "0m", "At least 1m"),
         ("comment", "", "This field is required"),

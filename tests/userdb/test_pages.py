@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.userdb.conftest import rows
-from userdb import models
+from userdb import audit, models
 from userdb.models import AuditEntry, MonitorEvent
 
 pytestmark = [pytest.mark.django_db(databases="__all__")]
@@ -58,7 +58,22 @@ def test_a_list_and_a_page_open(admin_client: Client, table: Any) -> None:
     row = rows(2)[table][0]
     assert admin_client.get(listing(table)).status_code == 200
     assert admin_client.get(page(row)).status_code == 200
-    assert admin_client.get(page(row, "history")).status_code == 200
+    assert admin_client.get(page(row, "history"), follow=True).status_code == 200
+
+
+@pytest.mark.parametrize("table", CONFIGURATION, ids=name_of)
+def test_the_history_of_what_people_edit_is_the_audit_of_that_row_alone(admin_client: Client, table: Any) -> None:
+    first, second = rows(2)[table]
+    for row in (first, second):
+        audit.record("alice", "change", row)
+    found = admin_client.get(page(first, "history"), follow=True).context["cl"].result_list
+    assert {(one.kind, one.object_id) for one in found} == {(table._meta.model_name, str(first.pk))}
+
+
+@every
+def test_what_nobody_edits_offers_no_history(admin_client: Client, table: Any) -> None:
+    row = rows()[table][0]
+    assert (page(row, "history") in admin_client.get(page(row)).content.decode()) == (table in CONFIGURATION)
 
 
 @every

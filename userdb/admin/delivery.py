@@ -33,6 +33,12 @@ def said(notification: Notification) -> str:
     return _STATES[notification.state]
 
 
+def about(notification: Notification) -> str:
+    """Return what a notification says to whom: `Firing of SimulationFailing to ops`. A digest is of no single alert."""
+    of = f" of {notification.identity}" if notification.identity else ""
+    return f"{notification.get_kind_display()}{of} to {notification.channel}"
+
+
 class AttemptInline(HistoryInline):
     model = DeliveryAttempt
     fields = readonly_fields = (
@@ -65,9 +71,7 @@ class NotificationAdmin(HistoryAdmin):
         return self.inlines if tried else ()
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        shown = kwargs["obj"]
-        about = f" of {shown.identity}" if shown.identity else ""
-        context["subtitle"] = f"{shown.get_kind_display()}{about} to {shown.channel}"
+        context["subtitle"] = about(kwargs["obj"])
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="status")
@@ -89,7 +93,7 @@ class DeliveryAttemptAdmin(HistoryAdmin):
     list_display = (
         "id",
         "started_at",
-        "notification",
+        "message",
         "number",
         "outcome",
         "reason",
@@ -100,5 +104,11 @@ class DeliveryAttemptAdmin(HistoryAdmin):
     list_filter = ("outcome", "after_lease", time_filter("started_at"))
     sortable_by = ()
     export_also = ("notification__channel__name",)
-    list_select_related = ("notification",)
+    list_select_related = ("notification__channel", "notification__identity")
     empty_text = "Nothing was sent yet."
+
+    @admin.display(description="message")
+    def message(self, attempt: DeliveryAttempt) -> SafeString:
+        """Return what was sent to whom, as a link to the message."""
+        url = reverse("admin:userdb_notification_change", args=[attempt.notification_id])
+        return format_html('<a href="{}">{}</a>', url, about(attempt.notification))

@@ -36,7 +36,9 @@ class BoundedChangeList(ChangeList):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.title = capfirst(self.opts.verbose_name_plural)  # not "Select alert to view": there is nothing to select
+        self.title = str(
+            capfirst(self.opts.verbose_name_plural)
+        )  # not "Select alert to view": there is nothing to select
 
     def get_ordering_field(self, field_name: Any) -> Any:
         offered = self.sortable_by
