@@ -147,6 +147,13 @@ def test_a_channel_that_fails_says_since_when_and_why(operator: Client, post: Po
     assert "rate limited: 429 slow down" in words
 
 
+@pytest.mark.parametrize("page", [CHANNELS, FRONT])
+def test_a_failure_is_said_without_a_word_twice(operator: Client, post: Post, mail: Channel, page: str) -> None:
+    post(firing())
+    attempt(Notification.objects.get(), "temporary", reason="connection", answer="no connection: refused")
+    assert " UTC: no connection: refused" in text(operator.get(page)).replace("CST", "UTC")
+
+
 def test_a_failure_before_the_last_delivery_is_over(operator: Client, post: Post, mail: Channel) -> None:
     post(firing("a1"), firing("b2"))
     first, second = Notification.objects.order_by("pk")
@@ -195,6 +202,20 @@ def test_the_front_page_says_what_of_the_chain_is_silent(operator: Client, post:
     words = text(operator.get(FRONT))
     assert "Does not answer: connection refused" in words
     assert "listed 4 alerts" in words
+
+
+def test_a_relay_that_tries_is_not_asked_after(operator: Client, post: Post, mail: Channel) -> None:
+    post(firing())
+    attempt(Notification.objects.get(), "temporary", reason="connection", started_at=clock.now())
+    Notification.objects.update(due_at=clock.now() - timedelta(minutes=10))
+    found = parts(operator)["relay"]
+    assert (found.tone, "Does alert-bridge relay run?" in found.word) == ("bad", False)
+
+
+def test_what_is_monitored_stands_before_who_may_look(admin_client: Client) -> None:
+    shown = admin_client.get(FRONT).context["app_list"]
+    assert [app["name"] for app in shown] == ["Monitoring", "Authentication and Authorization", "Login protection"]
+    assert [model["object_name"] for model in shown[-1]["models"]] == ["AccessAttempt"]
 
 
 def test_a_reconciler_that_went_away_is_said(operator: Client) -> None:
