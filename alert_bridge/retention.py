@@ -88,28 +88,38 @@ class Retention:
                 close_old_connections()
                 self.once()
             except _TROUBLE as error:
-                log.error("nothing more deleted: userdb away", extra={"error": str(error)})
+                log.error("not all that is old was deleted", extra={"error": str(error)})
                 connections[alias()].close()
                 pause = _AWAY
             except Exception:
-                # one class that can't be deleted must not end the others' for ever
+                # a defect of ours must not end the deleting for ever
                 log.exception("retention failed")
                 pause = _AWAY
             stop.wait(pause)
         connections[alias()].close()
 
     def once(self) -> dict[str, int]:
-        """Delete all that is old now; return the rows by class. Returns early, in order, when told to stop."""
+        """Delete all that is old now; return the rows by class. Returns early, in order, when told to stop.
+
+        A class that userdb refuses to delete from holds up none of the others; its error is raised at the end.
+        """
         now, deleted = clock.now(), dict.fromkeys(NAMES, 0)
+        refused: DatabaseError | None = None
         for each in expiry.classes():
             before = self._before(each, now)
             if before is None:
                 continue
-            for rows in self._gently(each.delete(before)):
-                deleted[each.name] += rows
-                DELETED.labels(each.name).inc(rows)
-                if self.stop.is_set():
-                    return deleted
+            try:
+                for rows in self._gently(each.delete(before)):
+                    deleted[each.name] += rows
+                    DELETED.labels(each.name).inc(rows)
+                    if self.stop.is_set():
+                        return deleted
+            except DatabaseError as error:
+                log.exception("retention: not deleted", extra={"class": each.name})
+                refused = refused or error
+        if refused is not None:
+            raise refused
         LAST_SUCCESS.set_to_current_time()
         log.info("deleted what was old", extra={name: rows for name, rows in deleted.items() if rows})
         return deleted

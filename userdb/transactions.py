@@ -72,5 +72,5 @@ def rerunning(attempt: Callable[[], T], deadline: float = 6.0) -> T:
                 raise UserdbAway(f"userdb: {error}") from error
             RERUNS.labels(reason).inc()
             if time.monotonic() + pause >= ends:
-                raise UserdbAway(f"userdb: no success within {deadline:g} s ({reason})") from error
+                raise UserdbAway(f"userdb: no success within {deadline:g} s ({reason}): {error}") from error
             time.sleep(pause)

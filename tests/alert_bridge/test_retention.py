@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import IntegrityError, connections
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
@@ -248,6 +248,24 @@ def test_an_ended_session_goes_at_once_and_an_old_login_in_time(vendor: str) -> 
     done = kept(logins=DAY).once()
     assert (done["sessions"], done["logins"]) == (1, 1)
     assert Session.objects.get().session_key == "k1"
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_a_class_that_userdb_refuses_to_delete_holds_up_no_other(vendor: str) -> None:
+    now = clock.now()
+    event = MonitorEvent.objects.create(event_type="custom", message="m", received_at=now - 10 * DAY)
+    RequestRollup.objects.create(tenant="a", minute=now - 10 * DAY, outcome="success", instance="i")
+    with connections[alias()].cursor() as cursor:
+        try:
+            cursor.execute(
+                "CREATE TABLE somebodys (event BIGINT, FOREIGN KEY (event) REFERENCES userdb_monitorevent (id))"
+            )
+            cursor.execute("INSERT INTO somebodys VALUES (%s)", [event.pk])
+            with pytest.raises(IntegrityError):
+                kept(events=DAY, minutes=DAY).once()
+        finally:
+            cursor.execute("DROP TABLE somebodys")
+    assert (MonitorEvent.objects.count(), RequestRollup.objects.count()) == (1, 0)
 
 
 def test_more_than_a_hundred_rows_go_in_more_than_one_transaction() -> None:
