@@ -2,12 +2,14 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,6 +69,18 @@ def ask(url: str, body: bytes | None = None, method: str | None = None, **header
             return Answer(error.code, error.headers, error.read())
 
 
+def _is_locked() -> bool:
+    userdb = connections[alias()]
+    if userdb.vendor != "sqlite":
+        return False
+    with closing(sqlite3.connect(userdb.settings_dict["NAME"], timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False
+
+
 class Process:
     """One started program. Its standard error is kept in a file."""
 
@@ -81,6 +95,15 @@ class Process:
 
     def signal(self, number: int) -> None:
         self._popen.send_signal(number)
+
+    def pause(self) -> None:
+        """Stop it for a while, but not while it holds the lock of all of SQLite: nobody else could go on then."""
+        while True:
+            self.signal(signal.SIGSTOP)
+            if not _is_locked():
+                return
+            self.signal(signal.SIGCONT)
+            time.sleep(0.01)
 
     def wait(self, seconds: float = 15) -> int:
         return self._popen.wait(seconds)

@@ -135,7 +135,7 @@ def test_paused_past_its_lease_another_takes_over_and_the_late_result_is_named(
 
     def pausing(request: Any) -> None:
         server.answer = status(200)
-        paused[0].signal(signal.SIGSTOP)
+        paused[0].pause()
         status(200)(request)
 
     server.answer = pausing
@@ -226,7 +226,7 @@ def test_paused_past_its_lease_with_a_digest_another_sends_it_and_the_late_resul
 
     def pausing(request: Any) -> None:
         server.answer = status(200)
-        paused[0].signal(signal.SIGSTOP)
+        paused[0].pause()
         status(200)(request)
 
     server.answer = pausing
