@@ -218,8 +218,8 @@ class WebhookEventAdmin(HistoryAdmin):
     fields = tuple(readonly_fields)
     empty_text = "Alertmanager has sent nothing yet: its receiver is /webhooks/alertmanager, with WEBHOOK_TOKEN."
 
-    def get_queryset(self, request: HttpRequest):  # type: ignore[no-untyped-def]
-        rows = super().get_queryset(request)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEvent]:
+        rows: QuerySet[WebhookEvent] = super().get_queryset(request)
         named = request.resolver_match and request.resolver_match.url_name
         # a list of bodies of megabytes would be read for nothing
         return rows.defer("body", "group_key") if named == "userdb_webhookevent_changelist" else rows
