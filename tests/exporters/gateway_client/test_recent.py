@@ -11,7 +11,7 @@ from exporters.gateway_client.spool import Event, Spool, Started
 from runtime.closed_sets import FAILURE_TYPES, LEVELS
 from tests.exporters.gateway_client.client import Client, until
 from tests.exporters.gateway_client.test_exposition import read, scrape
-from tests.exporters.gateway_client.test_spool import event, started
+from tests.exporters.gateway_client.test_spool import break_a_table, event, started
 from tests.mariadb import free_port
 
 
@@ -207,13 +207,7 @@ def test_a_program_of_the_version_before_may_go_on_writing(folder: Path, spool: 
 
 def test_recent_failures_are_saved_from_a_broken_file(folder: Path, spool: Spool) -> None:
     spool.finish(started(), 1.0, event())
-    spool.database.close()
-    with sqlite3.connect(folder / "spool.sqlite3") as connection:
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'task'").fetchone()
-    connection.close()
-    with (folder / "spool.sqlite3").open("r+b") as file:
-        file.seek((page - 1) * 4096)
-        file.write(b"\xff" * 4096)
+    break_a_table(spool)
     again = Spool(folder)
     again.finish(started(), 1.0, event())
     assert recent(again) == {"exception": 2}

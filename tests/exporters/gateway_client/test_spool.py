@@ -31,6 +31,18 @@ def kept(spool: Spool) -> list[str]:
     return [report.id for report in spool.batch(10_000, 1 << 30)]
 
 
+def break_a_table(spool: Spool) -> None:
+    """Close the spool and overwrite one page of its file; what stands in the other tables can still be read."""
+    spool.database.close()
+    path = spool.folder / "spool.sqlite3"
+    with sqlite3.connect(path) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'task'").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+
 def test_reports_come_out_in_their_order(spool: Spool) -> None:
     given = [event() for _ in range(5)]
     for one in given:
@@ -208,13 +220,7 @@ def test_reports_that_can_be_read_are_saved_from_a_broken_file(folder: Path, spo
     given = [event() for _ in range(20)]
     for one in given:
         spool.keep(one)
-    spool.database.close()
-    with sqlite3.connect(folder / "spool.sqlite3") as connection:
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'task'").fetchone()
-    connection.close()
-    with (folder / "spool.sqlite3").open("r+b") as file:
-        file.seek((page - 1) * 4096)
-        file.write(b"\xff" * 4096)
+    break_a_table(spool)
     again = Spool(folder)
     again.finish(started(), 1.0, event())
     assert set(kept(again)) > {one.id for one in given}

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from django.test import Client
 from exporters.route_management import known_tenants
 from exporters.route_management.request_history import RequestHistory
 from tests.exporters.route_management.history import Clock
+from tests.exporters.route_management.processes import migrate
+from tests.mariadb import MariaDB, free_port
 from userdb import tokens
 from userdb.models import Tenant
 
@@ -21,6 +24,18 @@ Report = Callable[..., Any]
 def _no_history_beside(settings: Any) -> None:
     """No thread of the middleware writes into a test's database; tests of the history bring their own."""
     settings.MISSION_REQUEST_HISTORY = False
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[MariaDB]:
+    """A migrated MariaDB of the test's own, which it may kill."""
+    server = MariaDB(tmp_path, free_port())
+    server.start()
+    try:
+        migrate(server.url)
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

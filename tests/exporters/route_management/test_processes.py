@@ -231,25 +231,19 @@ def test_the_version_is_told(url: str) -> None:
 
 
 @pytest.mark.gate
-def test_userdb_goes_away_and_all_is_well_when_it_is_back(tmp_path: Path) -> None:
-    server = MariaDB(tmp_path, free_port())
-    server.start()
-    try:
-        migrate(server.url)
-        token = run(server.url, "token", "create", "alpha").stdout.strip()
-        with serving(server.url, tmp_path / "log") as web:
-            assert web.report(token, event())[0] == 200
-            server.stop(signal.SIGKILL)
-            lost = event()
-            status, headers, text = web.report(token, lost)
-            assert (status, headers["retry-after"]) == (503, "5")
-            assert json.loads(text) == {"error": "userdb is out of reach"}
-            assert web.port_of_metrics("/readyz")[0] == 503
-            web.until(lambda: web.metric("mission_userdb_up") == "0.0", "userdb was never seen away")
-            server.start()
-            web.until(lambda: web.metric("mission_userdb_up") == "1.0", "userdb was never seen back")
-            assert json.loads(web.report(token, lost)[2])["accepted"] == 1
-            assert web.port_of_metrics("/readyz")[0] == 200
-            assert web.stop() == 0
-    finally:
-        server.stop()
+def test_userdb_goes_away_and_all_is_well_when_it_is_back(own_server: MariaDB, tmp_path: Path) -> None:
+    token = run(own_server.url, "token", "create", "alpha").stdout.strip()
+    with serving(own_server.url, tmp_path / "log") as web:
+        assert web.report(token, event())[0] == 200
+        own_server.stop(signal.SIGKILL)
+        lost = event()
+        status, headers, text = web.report(token, lost)
+        assert (status, headers["retry-after"]) == (503, "5")
+        assert json.loads(text) == {"error": "userdb is out of reach"}
+        assert web.port_of_metrics("/readyz")[0] == 503
+        web.until(lambda: web.metric("mission_userdb_up") == "0.0", "userdb was never seen away")
+        own_server.start()
+        web.until(lambda: web.metric("mission_userdb_up") == "1.0", "userdb was never seen back")
+        assert json.loads(web.report(token, lost)[2])["accepted"] == 1
+        assert web.port_of_metrics("/readyz")[0] == 200
+        assert web.stop() == 0

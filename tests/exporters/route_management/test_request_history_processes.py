@@ -10,7 +10,7 @@ import pytest
 
 from exporters.route_management import floods
 from tests.exporters.route_management.processes import migrate, rows_of, run, serving
-from tests.mariadb import MariaDB, free_port
+from tests.mariadb import MariaDB
 
 pytestmark = pytest.mark.processes
 
@@ -34,40 +34,28 @@ def test_refused_strangers_are_a_few_rows_at_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.gate
-def test_userdb_away_slows_no_request_and_loses_no_minute(tmp_path: Path) -> None:
-    server = MariaDB(tmp_path, free_port())
-    server.start()
-    try:
-        migrate(server.url)
-        token = run(server.url, "token", "create", "alpha").stdout.strip()
-        with serving(server.url, tmp_path / "log") as web:
-            assert web.report(token)[0] == 200
-            server.stop(signal.SIGKILL)
-            for _ in range(20):
-                assert web.report("no-token")[0] == 401
-            web.until(lambda: web.said("requests wait for userdb"), "userdb was never missed")
-            server.start()
-            kept = 'mission_gateway_request_events_total{result="kept"}'
-            web.until(lambda: float(web.metric(kept)) > 0, "nothing was written again", 50)
-            assert web.stop() == 0
-        sums = rows_of(server, "SELECT outcome, SUM(requests) FROM userdb_requestrollup GROUP BY 1 ORDER BY 1")
-        assert [(outcome, int(count)) for outcome, count in sums] == [("auth", 20), ("success", 1)]
-    finally:
-        server.stop()
+def test_userdb_away_slows_no_request_and_loses_no_minute(own_server: MariaDB, tmp_path: Path) -> None:
+    token = run(own_server.url, "token", "create", "alpha").stdout.strip()
+    with serving(own_server.url, tmp_path / "log") as web:
+        assert web.report(token)[0] == 200
+        own_server.stop(signal.SIGKILL)
+        for _ in range(20):
+            assert web.report("no-token")[0] == 401
+        web.until(lambda: web.said("requests wait for userdb"), "userdb was never missed")
+        own_server.start()
+        kept = 'mission_gateway_request_events_total{result="kept"}'
+        web.until(lambda: float(web.metric(kept)) > 0, "nothing was written again", 50)
+        assert web.stop() == 0
+    sums = rows_of(own_server, "SELECT outcome, SUM(requests) FROM userdb_requestrollup GROUP BY 1 ORDER BY 1")
+    assert [(outcome, int(count)) for outcome, count in sums] == [("auth", 20), ("success", 1)]
 
 
 @pytest.mark.gate
-def test_an_end_without_userdb_comes_soon_and_says_what_is_lost(tmp_path: Path) -> None:
-    server = MariaDB(tmp_path, free_port())
-    server.start()
-    try:
-        migrate(server.url)
-        with serving(server.url, tmp_path / "log") as web:
-            server.stop(signal.SIGKILL)
-            for _ in range(floods.FIRST):
-                assert web.report("no-token")[0] == 401
-            assert web.stop() == 0
-            assert web.log.read_text().count('msg="requests are missing in userdb" ') == 1
-            assert web.said(f"events={floods.FIRST} requests_of_minutes={floods.FIRST}")
-    finally:
-        server.stop()
+def test_an_end_without_userdb_comes_soon_and_says_what_is_lost(own_server: MariaDB, tmp_path: Path) -> None:
+    with serving(own_server.url, tmp_path / "log") as web:
+        own_server.stop(signal.SIGKILL)
+        for _ in range(floods.FIRST):
+            assert web.report("no-token")[0] == 401
+        assert web.stop() == 0
+        assert web.log.read_text().count('msg="requests are missing in userdb" ') == 1
+        assert web.said(f"events={floods.FIRST} requests_of_minutes={floods.FIRST}")
