@@ -151,12 +151,9 @@ class Database:
         if not self._path.exists():
             self._make_current()
         connection = _connect(self._path, False)
+        if schema.lacks_tables(connection):
+            self._make_current()
         found = schema.version(connection)
-        if found == 0:  # whoever began it was killed at it
-            self._make_current()
-            found = schema.version(connection)
-        elif found == schema.VERSION and not schema.is_whole(connection):  # an older program made it
-            self._make_current()
         if found != schema.VERSION:
             connection.close()
             raise sqlite3.OperationalError(f"schema version {found}, this program knows {schema.VERSION}")
@@ -236,7 +233,7 @@ def _make(path: Path, folder: Path) -> None:
     os.close(file)
     connection = _connect(path, True)
     try:
-        if schema.version(connection) in (0, schema.VERSION) and not schema.is_whole(connection):
+        if schema.lacks_tables(connection):
             schema.make(connection)
     finally:
         connection.close()

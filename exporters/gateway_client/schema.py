@@ -55,9 +55,11 @@ def version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def is_whole(connection: sqlite3.Connection) -> bool:
-    """Whether the file has every table; one that an older program made lacks some."""
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_NEWEST,)).fetchone() is not None
+def lacks_tables(connection: sqlite3.Connection) -> bool:
+    """Whether `make` has something to do: whoever began the file was killed at it, or an older program made it."""
+    if version(connection) not in (0, VERSION):
+        return False
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_NEWEST,)).fetchone() is None
 
 
 def make(connection: sqlite3.Connection) -> None:

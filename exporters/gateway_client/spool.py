@@ -348,12 +348,16 @@ def _count_run(connection: sqlite3.Connection, label: str, seconds: float, ended
 def _take_over(connection: sqlite3.Connection, broken: Path) -> None:
     """Count a broken file, and save the reports and the recent failures that can still be read from it."""
     add_to_tally(connection, "dropped", "corrupt")
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{broken.as_uri()}?mode=ro", uri=True)) as old:
-        for row in old.execute("SELECT id, level, kept_at, bytes, body FROM report ORDER BY n"):
-            connection.execute("INSERT INTO report (id, level, kept_at, bytes, body) VALUES (?, ?, ?, ?, ?)", row)
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{broken.as_uri()}?mode=ro", uri=True)) as old:
-        for row in old.execute("SELECT second, failure_type, count FROM recent_failure"):
-            connection.execute("INSERT INTO recent_failure VALUES (?, ?, ?)", row)
+    for read, write in (
+        (
+            "SELECT id, level, kept_at, bytes, body FROM report ORDER BY n",
+            "INSERT INTO report (id, level, kept_at, bytes, body) VALUES (?, ?, ?, ?, ?)",
+        ),
+        ("SELECT second, failure_type, count FROM recent_failure", "INSERT INTO recent_failure VALUES (?, ?, ?)"),
+    ):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"{broken.as_uri()}?mode=ro", uri=True)) as old:
+            for row in old.execute(read):
+                connection.execute(write, row)
 
 
 def _bound(name: str, default: int) -> int:
