@@ -1,4 +1,4 @@
-"""One webhook into userdb, in one transaction: raw body, episodes, transitions, and the notifications they owe.
+"""One webhook into userdb, in one transaction at most: raw body, episodes, transitions, and the notifications they owe.
 
 In: the parsed webhook and its raw body, from `webhook.py`. Out: how many changes it brought, once committed.
 

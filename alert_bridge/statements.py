@@ -5,7 +5,7 @@ Used by `ledgers.py`, `intake.py` and `replay.py`. The ORM's `bulk_create` costs
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connections
@@ -13,7 +13,7 @@ from django.db import connections
 from userdb.clock import utc_now
 from userdb.models import Acknowledgement, Alert, AlertIdentity, AlertTransition, Channel, Notification, WebhookEvent
 from userdb.router import alias
-from userdb.rowsets import ASCII, INTEGER, KEY, TEXT, TIME, packs, plain, rowset
+from userdb.rowsets import ASCII, INTEGER, KEY, TEXT, TIME, packs, pieces, plain, rowset
 
 _IDENTITY, _ALERT = AlertIdentity._meta.db_table, Alert._meta.db_table
 _ACKNOWLEDGEMENT = Acknowledgement._meta.db_table
@@ -111,8 +111,8 @@ class Insert:
         head = f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ".encode()
         found: list[tuple[Any, ...]] = []
         with connection.cursor() as cursor:
-            for values in _lists(columns):
-                cursor.execute(b"".join((head, values, self._end, asked)).decode())
+            for values in pieces(map(b",".join, zip(*columns, strict=True)), _MOST):
+                cursor.execute(b"".join((head, b"(", b"),(".join(values), b")", self._end, asked)).decode())
                 if asked:
                     found.extend(cursor.fetchall())
         return found if asked else None
@@ -130,19 +130,6 @@ class Insert:
 
 
 _MOST = 16_000_000  # bytes of values in one statement: a quarter of the max_allowed_packet that is asked for
-
-
-def _lists(columns: list[list[bytes]]) -> Iterator[bytes]:
-    """Yield lists of values: one, or a few where it would not pass max_allowed_packet. None without rows."""
-    made = [b"(%b)" % b",".join(row) for row in zip(*columns, strict=True)]
-    first = size = 0
-    for number, row in enumerate(made):
-        if number > first and size + len(row) > _MOST:
-            yield b",".join(made[first:number])
-            first, size = number, 0
-        size += len(row)
-    if made:
-        yield b",".join(made[first:])
 
 
 def _column(values: tuple[Any, ...], kind: str, escaped: Callable[[Any], bytes]) -> list[bytes]:

@@ -7,7 +7,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, AnyStr
 
 KEY, ASCII, TEXT, INTEGER, REAL, TIME = "key", "ascii", "text", "integer", "real", "time"
 """Kinds of columns. JSON documents travel as TEXT that holds their serialisation."""
@@ -66,23 +66,22 @@ def plain(value: Any) -> Any:
 
 def packs(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """Yield the parameters of a rowset: one, or a few where it would not pass max_allowed_packet. None without rows."""
-    made = [list(map(plain, row)) for row in rows]
-    if not made:
-        return
-    whole = _encode(made)
-    if len(whole) <= _PACK:
-        yield whole
-        return
-    parts: list[str] = []
-    size = 0
-    for part in map(_encode, made):
-        if parts and size + len(part) > _PACK:
-            yield f"[{','.join(parts)}]"
-            parts, size = [], 0
-        parts.append(part)
-        size += len(part)
-    if parts:
+    for parts in pieces((_encode([plain(value) for value in row]) for row in rows), _PACK):
         yield f"[{','.join(parts)}]"
+
+
+def pieces(parts: Iterable[AnyStr], most: int) -> Iterator[list[AnyStr]]:
+    """Yield all parts in one list, or in a few of at most `most` characters or bytes each. None without parts."""
+    taken: list[AnyStr] = []
+    size = 0
+    for part in parts:
+        if taken and size + len(part) > most:
+            yield taken
+            taken, size = [], 0
+        taken.append(part)
+        size += len(part)
+    if taken:
+        yield taken
 
 
 def utc(value: Any) -> datetime | None:
